@@ -1,0 +1,76 @@
+# Needs python3 and make; everything else goes into $(VENV).
+#
+#   make run                                  set up, then train the first example
+#   make test                                 set up, then the whole test suite
+#   make VENV=path/to/env TORCH=skip test     use the torch that is in that environment
+
+PY = python3
+VENV = .venv
+# A requirement to install, or `skip` for the torch that $(VENV) has already.
+TORCH = torch==2.13.0
+PIP_ARGS =
+
+PYTHON = $(VENV)/bin/python
+PIP = $(PYTHON) -m pip
+NATIVE = $(wildcard csrc/*.h csrc/*.cpp csrc/*.inc csrc/CMakeLists.txt)
+
+# Stamps say what an environment holds, so they live in it.
+STAMP = $(VENV)/.lrdsl
+ifeq ($(TORCH),skip)
+HAS_TORCH = $(PYTHON)
+else
+HAS_TORCH = $(STAMP)-$(subst =,-,$(TORCH))
+endif
+INSTALLED = $(STAMP)-installed
+
+.PHONY: build run test slow bench lint format wheel clean
+
+build: $(INSTALLED)
+
+$(PYTHON):
+	$(PY) -m venv $(VENV)
+
+ifneq ($(TORCH),skip)
+$(HAS_TORCH): | $(PYTHON)
+	$(PIP) install $(PIP_ARGS) '$(TORCH)'
+	touch $@
+endif
+
+# Editable: Python edits need no reinstall, native ones rebuild what they touch.
+$(INSTALLED): setup.py pyproject.toml $(NATIVE) | $(HAS_TORCH)
+	$(PIP) install $(PIP_ARGS) -e '.[dev]'
+	touch $@
+
+run: $(INSTALLED)
+	$(PYTHON) examples/first_run.py
+
+# Timing tests run alone, after the others; pytest's exit status 5 says that there is none.
+test: $(INSTALLED)
+	$(PYTHON) -m pytest -n 2 -m 'not slow and not timing'
+	$(PYTHON) -m pytest -m 'timing and not slow' || test $$? -eq 5
+
+slow: $(INSTALLED)
+	$(PYTHON) -m pytest -m slow
+
+bench: $(INSTALLED)
+	$(PYTHON) -m benchmarks
+
+lint: $(INSTALLED)
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	$(VENV)/bin/clang-format --dry-run -Werror csrc/*.h csrc/*.cpp
+
+format: $(INSTALLED)
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+	$(VENV)/bin/clang-format -i csrc/*.h csrc/*.cpp
+
+wheel: $(INSTALLED)
+	rm -rf build/lib* build/bdist*
+	LRDSL_EXT=require $(PIP) wheel $(PIP_ARGS) --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf build dist out site *.egg-info lrdsl/_build.json lrdsl/_C*.so
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -f $(STAMP)-installed
