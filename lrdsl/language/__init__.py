@@ -1,0 +1,1 @@
+"""Text to tree to `Program`, and back to text."""
