@@ -160,3 +160,20 @@ class Script(Node):
     """A whole text: at least one statement."""
 
     statements: tuple[Let | Assign | Bare, ...]
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The values right below ``node``, in the order of the text."""
+    match node:
+        case Call():
+            return tuple([argument.value for argument in node.arguments])
+        case Then():
+            return node.parts
+        case Pipe() | Binary() | Compare():
+            return (node.left, node.right)
+        case Negate():
+            return (node.operand,)
+        case Items():
+            return node.items
+        case _:
+            return ()

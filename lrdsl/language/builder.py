@@ -1,0 +1,196 @@
+"""Nodes from what lark reduces, made while it parses: there is no tree of lark's own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from lrdsl.errors import ScheduleError, Span
+from lrdsl.language import tree
+
+if TYPE_CHECKING:
+    from lark import Token
+
+LANGUAGE = "1"
+MAX_STATEMENTS = 256
+MAX_ITEMS = 1024
+MAX_LITERAL = 64
+
+_NUMBER = re.compile(r"([0-9_.]+(?:[eE][+-]?[0-9]+)?)([kMBT]?)(.*)")
+_SUFFIXES = {"k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+
+class Builder:
+    """One method per rule of the grammar, and per terminal that is a value by itself.
+
+    Children arrive in the order of the text; punctuation that the grammar writes as text is left out.
+    """
+
+    def start(self, children: list[Any]) -> tree.Script:
+        """All statements; the pragma leaves nothing."""
+        _, statements = children
+        return tree.Script(statements or ())
+
+    def pragma(self, children: list[tree.Number]) -> None:
+        """``lrdsl 1;``. Reduced before the rest is read: another language may look different."""
+        (version,) = children
+        if version.text != LANGUAGE:
+            message = f"this lrdsl reads language {LANGUAGE}, the text asks for {version.text}"
+            raise ScheduleError("E0110", message, version.span)
+
+    def stmts(self, children: list[Any]) -> tuple[Any, ...]:
+        """``a; b; c``."""
+        return _bounded(children, MAX_STATEMENTS, "E0905", "statements")
+
+    def let(self, children: list[Any]) -> tree.Let:
+        """``let name = value``."""
+        let, name, value = children
+        return tree.Let(str(name), value, span=_around(let, value), name_span=_span(name))
+
+    def assign(self, children: list[Any]) -> tree.Assign:
+        """``target = value``."""
+        target, value = children
+        return tree.Assign(target, value, span=_around(target, value))
+
+    def bare(self, children: list[tree.Node]) -> tree.Bare:
+        """``value``."""
+        (value,) = children
+        return tree.Bare(value, span=value.span)
+
+    def target(self, children: list[Any]) -> tree.Target:
+        """``name``, ``name[group]``, ``name["group"]`` or ``name[0]``."""
+        name, group, bracket = children
+        if group is None:
+            return tree.Target(str(name), span=_span(name))
+        return tree.Target(str(name), _group(group), span=_around(name, bracket))
+
+    def compare(self, children: list[Any]) -> tree.Compare:
+        """``left < right``."""
+        left, op, right = children
+        return tree.Compare(str(op), left, right, span=_around(left, right), op_span=_span(op))
+
+    def pipe(self, children: list[tree.Node]) -> tree.Pipe:
+        """``left | right``."""
+        left, right = children
+        return tree.Pipe(left, right, span=_around(left, right))
+
+    def then(self, children: list[tree.Node]) -> tree.Then:
+        """``a >> b >> c``, flattened: the operator is associative."""
+        parts = [part for child in children for part in (child.parts if isinstance(child, tree.Then) else (child,))]
+        return tree.Then(tuple(parts), span=_around(children[0], children[-1]))
+
+    def binop(self, children: list[Any]) -> tree.Binary:
+        """``left + right``."""
+        left, op, right = children
+        return tree.Binary(str(op), left, right, span=_around(left, right), op_span=_span(op))
+
+    def sign(self, children: list[Any]) -> tree.Node:
+        """``-operand``, or ``+operand``, which is the operand."""
+        op, operand = children
+        span = _around(op, operand)
+        return tree.Negate(operand, span=span) if op == "-" else replace(operand, span=span)
+
+    def paren(self, children: list[Any]) -> tree.Node:
+        """``(inner)``: the inner node, with carets under the parentheses too."""
+        left, inner, right = children
+        return replace(inner, span=_around(left, right))  # type: ignore[no-any-return]
+
+    def name(self, children: list[Token]) -> tree.Name:
+        """A name that stands for a value."""
+        (name,) = children
+        return tree.Name(str(name), span=_span(name))
+
+    def call(self, children: list[Any]) -> tree.Call:
+        """``function(arguments)``."""
+        function, arguments, bracket = children
+        span = _around(function, bracket)
+        return tree.Call(str(function), arguments or (), span=span, function_span=_span(function))
+
+    def args(self, children: list[tree.Argument]) -> tuple[tree.Argument, ...]:
+        """The arguments of a call: positional ones, then named ones."""
+        named = None
+        for argument in children:
+            if argument.name is not None:
+                named = argument.name
+            elif named is not None:
+                hint = f"it belongs before `{named}=`"
+                raise ScheduleError("E0207", "a positional argument follows a named one", argument.span, hint)
+        return _bounded(children, MAX_ITEMS, "E0906", "arguments in one call")
+
+    def kwarg(self, children: list[Any]) -> tree.Argument:
+        """``name=value``."""
+        name, value = children
+        return tree.Argument(value, str(name), span=_around(name, value))
+
+    def posarg(self, children: list[tree.Node]) -> tree.Argument:
+        """An argument without a name."""
+        (value,) = children
+        return tree.Argument(value, span=value.span)
+
+    def array(self, children: list[Any]) -> tree.Items:
+        """``[a, b]``."""
+        left, items, right = children
+        return tree.Items(items or (), span=_around(left, right))
+
+    def items(self, children: list[tree.Node]) -> tuple[tree.Node, ...]:
+        """What stands inside ``[...]``."""
+        return _bounded(children, MAX_ITEMS, "E0906", "entries in one list")
+
+    def NUMBER(self, token: Token) -> tree.Number:
+        """A number, exact, with its suffix multiplied in."""
+        text, span = str(token), _span(token)
+        if len(text) > MAX_LITERAL:
+            raise ScheduleError("E0903", f"a number has at most {MAX_LITERAL} characters, this one {len(text)}", span)
+        digits, suffix, unit = _NUMBER.fullmatch(text).groups()  # type: ignore[union-attr]
+        value = Fraction(digits.replace("_", "")) * _SUFFIXES.get(suffix, 1)
+        try:
+            too = "smaller" if value and not float(value) else ""
+        except OverflowError:
+            too = "larger"
+        if too:
+            raise ScheduleError("E0105", f"`{text}` is {too} than a double can hold", span)
+        return tree.Number(value, unit, text, span=span)
+
+    def STRING(self, token: Token) -> tree.String:
+        """A string, without its quotes."""
+        return tree.String(token[1:-1], span=_span(token))
+
+    def TRUE(self, token: Token) -> tree.Flag:
+        """``true``."""
+        return tree.Flag(True, span=_span(token))
+
+    def FALSE(self, token: Token) -> tree.Flag:
+        """``false``."""
+        return tree.Flag(False, span=_span(token))
+
+    def REST(self, token: Token) -> tree.Rest:
+        """``rest``."""
+        return tree.Rest(span=_span(token))
+
+
+def _span(token: Any) -> Span:
+    return token.start_pos, token.end_pos
+
+
+def _around(first: Any, last: Any) -> Span:
+    """From the start of ``first`` to the end of ``last``; each is a node or a token."""
+    start = first.span[0] if isinstance(first, tree.Node) else first.start_pos
+    end = last.span[1] if isinstance(last, tree.Node) else last.end_pos
+    return start, end
+
+
+def _bounded(nodes: list[Any], limit: int, code: str, what: str) -> tuple[Any, ...]:
+    if len(nodes) > limit:
+        raise ScheduleError(code, f"more than {limit} {what}", nodes[limit].span)
+    return tuple(nodes)
+
+
+def _group(index: Any) -> str | int:
+    """The group a target names: a word, a string or a position."""
+    if isinstance(index, tree.Number):
+        if index.unit or index.value.denominator != 1:
+            raise ScheduleError("E0312", f"a group's position must be a whole number, got `{index.text}`", index.span)
+        return int(index.value)
+    return index.value if isinstance(index, tree.String) else str(index)

@@ -1,0 +1,147 @@
+"""What cannot be read at all: brackets that do not match, strings, numbers and characters that are none."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from lrdsl.errors import ScheduleError
+
+MAX_DEPTH = 64
+MAX_NAME = 64
+MAX_STRING = 256
+
+_CLOSING = {"(": ")", "[": "]"}
+_BRACKET = re.compile(r'"[^"\n]*"?|#[^\n]*|[()\[\]]')  # strings and comments are matched so that theirs do not count
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+# Whatever starts like a number, up to where a reader would end it. A sign belongs to it only inside an exponent.
+_LITERAL = re.compile(r"\.?[0-9](?:(?<=[0-9.][eE])[+-](?=[0-9])|[0-9A-Za-z_.%])*")
+_GOOD = re.compile(r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]{1,4})?[kMBT]?(?:%|x|ep|tok|smp)?")
+
+_SUFFIXES = {"K": "k", "m": "M", "b": "B", "g": "B", "G": "B", "t": "T"}
+_UNITS = {
+    **dict.fromkeys(["e", "epoch", "epochs", "eps"], "ep"),
+    **dict.fromkeys(["token", "tokens", "toks"], "tok"),
+    **dict.fromkeys(["sample", "samples", "samps", "seq", "seqs"], "smp"),
+    **dict.fromkeys(["step", "steps", "it", "iter", "iters", "s"], ""),
+    **dict.fromkeys(["pct", "percent", "p"], "%"),
+    **dict.fromkeys(["X", "times"], "x"),
+}
+
+
+def check_brackets(text: str) -> None:
+    """Raise unless every bracket and quote is closed and none is nested too deep.
+
+    Done before parsing, with a stack of its own, so that nothing behind it can recurse too deep.
+    """
+    stack: list[re.Match[str]] = []
+    for match in _BRACKET.finditer(text):
+        bracket = match[0]
+        if bracket in "([":
+            stack.append(match)
+            if len(stack) > MAX_DEPTH:
+                raise ScheduleError("E0901", f"brackets are nested deeper than {MAX_DEPTH}", match.span())
+        elif bracket in ")]":
+            if not stack:
+                raise ScheduleError("E0102", f"unmatched `{bracket}`", match.span(), "no bracket is open here")
+            expected = _CLOSING[stack.pop()[0]]
+            if bracket != expected:
+                raise ScheduleError("E0102", f"unmatched `{bracket}`", match.span(), f"expected `{expected}` first")
+        elif bracket[0] == '"':
+            _check_string(match)
+    if stack:
+        bracket = stack[-1][0]
+        hint = f"add the missing `{_CLOSING[bracket]}`"
+        raise ScheduleError("E0102", f"`{bracket}` is never closed", stack[-1].span(), hint)
+
+
+def _check_string(match: re.Match[str]) -> None:
+    string = match[0]
+    if len(string) < 2 or string[-1] != '"':
+        start = match.start()
+        raise ScheduleError("E0101", 'unexpected character `"`', (start, start + 1), "this string is never closed")
+    if len(string) - 2 > MAX_STRING:
+        message = f"a string has at most {MAX_STRING} characters, this one {len(string) - 2}"
+        raise ScheduleError("E0903", message, match.span())
+    if "\\" in string:
+        start = match.start() + string.index("\\")
+        raise ScheduleError("E0101", "unexpected character `\\`", (start, start + 1), "a string has no escapes")
+
+
+def unreadable(text: str, at: int) -> ScheduleError:
+    """The error for the characters at ``at``, which start no word of the language."""
+    if literal := _LITERAL.match(text, at):
+        shown = literal[0] if len(literal[0]) <= MAX_NAME else literal[0][:MAX_NAME] + "..."
+        return ScheduleError("E0104", f"`{shown}` is not a number", literal.span(), _number_hint(literal[0]))
+    if word := _WORD.match(text, at):
+        message = f"a name has at most {MAX_NAME} characters, this one {len(word[0])}"
+        return ScheduleError("E0903", message, word.span())
+    return _unexpected_character(text, at)
+
+
+def _unexpected_character(text: str, at: int) -> ScheduleError:
+    char = text[at]
+    shown = f"`{char}`" if char.isprintable() else f"U+{ord(char):04X}"
+    return ScheduleError("E0101", f"unexpected character {shown}", (at, at + 1), _character_hint(text, at))
+
+
+def _character_hint(text: str, at: int) -> str | None:
+    char, before, after = text[at], text[:at].rstrip(), text[at + 1 :].lstrip()
+    if ord(char) > 127:
+        return f"this is {unicodedata.name(char, 'a character without a name')}"
+    if char == "%":
+        number = re.search(r"[0-9][0-9_.]*$", before)
+        if number and after[:1] in ("", ",", ")", ";", "]", "|", ">"):
+            return f"write `{number[0]}%`: no blank before a unit"
+        return "the remainder of a / b is `mod(a, b)`"
+    return {
+        "'": 'strings are written "..."',
+        ":": "a name is set with `=`",
+        "^": "a power is written `**`",
+        ".": "names have no `.` in them",
+        "{": "brackets are `(...)` and `[...]`",
+        "}": "brackets are `(...)` and `[...]`",
+        "$": "names are written as they are, without `$`",
+        "&": "`min(a, b)` is 1 where both conditions hold",
+        "\\": "a line needs no `\\` to go on",
+    }.get(char)
+
+
+def _number_hint(literal: str) -> str | None:
+    """What was probably meant, offered only if it is a number."""
+    known = "suffixes: k, M, B, T; units: %, x, ep, tok, smp"
+    if re.fullmatch(r"0[xXoObB][0-9A-Fa-f_]+", literal):
+        return "numbers are decimal"
+    if re.search(r"[0-9.][eE][+-]?[0-9]{5,}", literal):
+        return "an exponent has at most 4 digits"
+    if re.fullmatch(r"[0-9._]+[eE][+-]?", literal):
+        return f"an exponent needs digits: `{literal.rstrip('eE+-')}e-3`"
+    if remainder := re.fullmatch(r"([0-9._]+)%([0-9._]+)", literal):
+        return f"the remainder is `mod({remainder[1]}, {remainder[2]})`"
+    number, letters = _split(literal)
+    if number.count(".") > 1:
+        return "a number has one decimal point"
+    digits = re.sub(r"_+", "_", number).strip("_")
+    digits = ("0" if digits.startswith(".") else "") + digits + ("0" if digits.endswith(".") else "")
+    if letters in _UNITS:
+        return _offer(digits + _UNITS[letters], "a plain number is steps" if not _UNITS[letters] else None) or known
+    if letters and letters[0] in _SUFFIXES and not _GOOD.fullmatch(digits + letters):
+        return _offer(digits + _SUFFIXES[letters[0]] + letters[1:], "suffixes: k, M, B, T") or known
+    if "." in (number[:1], number[-1:]):
+        return _offer(digits + letters, "digits on both sides of the point") or known
+    if digits != number:
+        return _offer(digits + letters, "`_` stands between digits, one at a time") or known
+    return known
+
+
+def _split(literal: str) -> tuple[str, str]:
+    """Digits (with exponent) and the letters after them."""
+    match = re.match(r"[0-9._]+(?:[eE][+-]?[0-9]+)?", literal)
+    end = match.end() if match else 0
+    return literal[:end], literal[end:]
+
+
+def _offer(literal: str, why: str | None = None) -> str | None:
+    if not _GOOD.fullmatch(literal):
+        return None
+    return f"`{literal}`" + (f" ({why})" if why else "")

@@ -1,0 +1,85 @@
+"""Text to tree. Whatever lark has to say about a text is said again in the words of the language."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, cast
+
+from lrdsl.errors import ScheduleError
+from lrdsl.language import tables
+from lrdsl.language.builder import Builder
+from lrdsl.language.lexical_errors import check_brackets, unreadable
+from lrdsl.language.syntax_errors import misplaced
+from lrdsl.language.tree import Node, Script, children
+
+if TYPE_CHECKING:
+    from lark import Lark, Token
+
+MAX_CHARACTERS = 65536
+MAX_DEPTH = 64
+
+
+@lru_cache(maxsize=256)
+def parse(text: str) -> Script:
+    """The tree of a schedule text.
+
+    Args:
+        text: One or more statements of language 1.
+
+    Returns:
+        The tree. Trees are immutable, and the same text may give the same tree.
+
+    Raises:
+        ScheduleError: The text is malformed or beyond a limit; ``text`` is set.
+    """
+    try:
+        if len(text) > MAX_CHARACTERS:
+            raise ScheduleError("E0904", f"a text has at most {MAX_CHARACTERS} characters, this one {len(text)}")
+        check_brackets(text)
+        script = _parse(text)
+        if not script.statements:
+            raise ScheduleError("E0100", "empty schedule", (0, len(text)), "`hold()` keeps the rate")
+        for statement in script.statements:
+            _check_depth(statement.value, MAX_DEPTH)
+    except ScheduleError as error:
+        raise error.within(text) from None
+    return script
+
+
+def _parse(text: str) -> Script:
+    from lark import UnexpectedCharacters, UnexpectedToken
+
+    try:
+        return cast(Script, _lark().parse(text))
+    except UnexpectedCharacters as error:
+        raise unreadable(text, error.pos_in_stream) from None
+    except UnexpectedToken as error:
+        words = _words(text)
+        ended = error.token.type == "$END"
+        raise misplaced(text, words, None if ended else error.token.start_pos) from None
+
+
+@cache
+def _lark() -> Lark:
+    """The parser, made on first use."""
+    return tables.load(Builder())
+
+
+def _words(text: str) -> list[Token]:
+    """The words of ``text``, up to the first character that starts none."""
+    from lark import UnexpectedCharacters
+
+    words: list[Token] = []
+    with suppress(UnexpectedCharacters):  # the misplaced word stands before it
+        for word in _lark().lex(text):
+            words.append(word)  # one by one, to keep those before the exception
+    return words
+
+
+def _check_depth(node: Node, room: int) -> None:
+    """Counting brackets does not bound the tree: ``1 + 1 + 1 + ...`` and ``----1`` nest without any."""
+    if not room:
+        raise ScheduleError("E0901", f"nested deeper than {MAX_DEPTH}", node.span)
+    for child in children(node):
+        _check_depth(child, room - 1)

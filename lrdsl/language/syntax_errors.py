@@ -1,0 +1,211 @@
+"""What is wrong when every word can be read but a word stands in the wrong place (E0103).
+
+The parser knows only that a word cannot stand where it does. What a reader needs to hear follows from the words
+around it: two values side by side lack something between them, anything else lacks a value before or after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lrdsl.errors import ScheduleError
+
+CODE = "E0103"
+_VALUES = frozenset({"NAME", "NUMBER", "STRING", "TRUE", "FALSE", "REST"})
+_OPERATORS = frozenset({"+", "-", "*", "/", "**", "<", "<=", ">", ">=", "==", "!="})
+_LONGEST_SHOWN = 24
+
+
+class Word(Protocol):
+    """A lark token, as far as it matters here."""
+
+    type: str
+    value: str
+    start_pos: int | None
+    end_pos: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The words of a text and the index of the one that cannot stand where it does (or of the end)."""
+
+    text: str
+    words: Sequence[Word]
+    index: int
+
+    def word(self, offset: int = 0) -> str:
+        """The word ``offset`` away, or nothing."""
+        at = self.index + offset
+        return self.words[at].value if 0 <= at < len(self.words) else ""
+
+    def kind(self, offset: int = 0) -> str:
+        """The kind of that word, or nothing."""
+        at = self.index + offset
+        return self.words[at].type if 0 <= at < len(self.words) else ""
+
+    def enclosing(self) -> str:
+        """What holds this place: ``""`` (nothing), ``"["``, ``"("``, or the name of a call."""
+        closed = 0
+        for at in range(self.index - 1, -1, -1):
+            if self.words[at].value in (")", "]"):
+                closed += 1
+            elif self.words[at].value in ("(", "["):
+                if not closed:
+                    called = at and self.words[at].value == "(" and self.words[at - 1].type == "NAME"
+                    return self.words[at - 1 if called else at].value
+                closed -= 1
+        return ""
+
+    def operand(self, at: int, direction: int) -> str:
+        """The value that ends (direction -1) or starts (+1) at word ``at``, shortened if it is long."""
+        first = last = at
+        if direction < 0 and self.words[at].value in (")", "]"):
+            first = self._partner(at, -1)
+            if self.words[first].value == "(" and first and self.words[first - 1].type == "NAME":
+                first -= 1
+        if direction > 0:
+            opens = at + 1 if self.words[at].type == "NAME" else at
+            if opens < len(self.words) and self.words[opens].value == "(":
+                last = self._partner(opens, +1)
+        start, end = self.words[first].start_pos, self.words[last].end_pos
+        whole = " ".join(self.text[start:end].split())
+        if len(whole) <= _LONGEST_SHOWN:
+            return whole
+        head = self.words[first].value[:_LONGEST_SHOWN]
+        return {"(": "(...)", "[": "[...]"}.get(head, f"{head}(...)" if last > first else f"{head}...")
+
+    def _partner(self, at: int, direction: int) -> int:
+        """The bracket that matches the one at word ``at``."""
+        depth = 0
+        while 0 <= at < len(self.words):
+            if self.words[at].value in ("(", "["):
+                depth += direction
+            elif self.words[at].value in (")", "]"):
+                depth -= direction
+            if not depth:
+                return at
+            at += direction
+        return at - direction
+
+
+def misplaced(text: str, words: Sequence[Word], at: int | None) -> ScheduleError:
+    """The error for the word that starts at ``at``, or for the end of the text if that is None."""
+    index = len(words) if at is None else next(i for i, word in enumerate(words) if word.start_pos == at)
+    place = _Place(text, words, index)
+    if index == len(words):
+        end = words[-1].end_pos or 0
+        return ScheduleError(CODE, "unexpected end", (end, end), _after(place) or _unfinished(place))
+    span = (words[index].start_pos or 0, words[index].end_pos or 0)
+    if _ends_value(place) and (place.kind() in _VALUES or place.word() == "("):
+        left, right = place.operand(index - 1, -1), place.operand(index, +1)
+        return ScheduleError(CODE, f"`{left}` and `{right}` stand side by side", span, _between(place, left, right))
+    return ScheduleError(CODE, f"unexpected `{place.word()}`", span, _unexpected(place))
+
+
+def _ends_value(place: _Place) -> bool:
+    return place.kind(-1) in _VALUES or place.word(-1) in (")", "]")
+
+
+def _between(place: _Place, left: str, right: str) -> str | None:
+    """What belongs between two values."""
+    before, here, after, inside = place.word(-1), place.word(), place.word(1), place.enclosing()
+    if place.word(-2) == "let":
+        return f"write `let {left} = {right}`"
+    if place.word(-2) == "lrdsl":
+        return f"write `lrdsl {left};`"
+    if "if" in (before, here) or "else" in (before, here):
+        return "a choice is `where(condition, a, b)`"
+    if before == "lambda":
+        return "a formula is `expr(...)`, without `lambda`"
+    if here in ("and", "or"):
+        return f"`{'min' if here == 'and' else 'max'}(a, b)` does this with conditions"
+    if place.kind(-1) == "NUMBER" and here in ("ep", "x", "tok", "smp", "k", "M", "B", "T"):
+        return f"write `{left}{here}`: no blank before a unit"
+    if place.kind() == "NAME" and after == "=":
+        if not inside:
+            return f"a `;` belongs before `{here}`"
+        return f"write `{left}, {here}={place.word(2)}`" if place.kind(2) in _VALUES else "a `,` belongs between them"
+    if before not in (")", "]") and place.kind(-1) == "NAME" and here != "(" and not inside:
+        return f"write `{left}({right})`" if place.kind() == "NUMBER" else "`>>` runs one after another"
+    if place.kind(-1) == "NUMBER" and (here == "(" or not inside or inside == "expr"):
+        return f"write `{left} * {right}`" if place.kind() != "NUMBER" else None
+    if inside not in ("", "("):
+        return f"write `{left} * {right}`" if inside == "expr" else f"write `{left}, {right}`"
+    return f"write `{left} >> {right}`"
+
+
+def _after(place: _Place) -> str | None:
+    """What is missing after the word before this place."""
+    before = place.word(-1)
+    if before == ">>":
+        return "a segment belongs after `>>`"
+    if before == "|":
+        return "a modifier belongs after `|`"
+    if before in _OPERATORS or before == "=":
+        return f"a value belongs after `{before}`"
+    if before == "let":
+        return "a name belongs after `let`: `let w = 500;`"
+    if before == "lrdsl":
+        return "a version belongs after `lrdsl`: `lrdsl 1;`"
+    return None
+
+
+def _unfinished(place: _Place) -> str | None:
+    """What is missing at the end of a text whose last word is a value."""
+    if place.word(-2) == "let":
+        return f"write `let {place.word(-1)} = ...`"
+    if place.word(-2) == "lrdsl":
+        return f"write `lrdsl {place.word(-1)};`, then the schedule"
+    if place.word(-1) == "]":
+        return f"write `{place.operand(place.index - 1, -1)} = ...`" if place.word(-4) else "a schedule belongs here"
+    return None
+
+
+def _unexpected(place: _Place) -> str | None:
+    """What is wrong with a word that follows something it cannot follow."""
+    before, here, inside = place.word(-1), place.word(), place.enclosing()
+    if here == ">" and before in (">", ">>", "-"):
+        return "one after another is `>>`"
+    if here == "=" and place.word(1) in (">", ">>"):
+        return "one after another is `>>`"
+    if before == here == "|":
+        return "write one `|`"
+    if before == here == "=":
+        return "write one `=` to set, `==` to compare"
+    if before == here and here in (",", ";"):
+        return f"nothing stands between the two `{here}`"
+    if here == "let":
+        return "`let` starts a statement, so a `;` belongs before it" if not inside else "`let` starts a statement"
+    if here == "lrdsl":
+        return "`lrdsl 1;` stands at the very start"
+    if not _ends_value(place):
+        return _after(place) or _before(place)
+    if here == "[":
+        return "only a target has a group: `lr[head] = ...`"
+    if here == "=":
+        return "only a name can be set: `lr = ...`" if not inside else "only an argument's name can stand before `=`"
+    if here == ",":
+        return "parentheses hold one value" if inside == "(" else "one after another is `>>`"
+    if here == ";":
+        return "a statement ends outside of brackets"
+    if here in _OPERATORS:
+        return "comparisons do not chain: put one of them in parentheses"
+    return None
+
+
+def _before(place: _Place) -> str | None:
+    """What is missing before this word, at the start of something."""
+    here = place.word()
+    if here == ">>":
+        return "a segment belongs before `>>`"
+    if here == "|":
+        return "a schedule belongs before `|`"
+    if here == "=":
+        return "a name belongs before `=`"
+    if here in (")", "]"):
+        return "nothing stands between the brackets"
+    if here in _OPERATORS or here in (",", ";"):
+        return f"something is missing before `{here}`"
+    return None
