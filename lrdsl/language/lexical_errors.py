@@ -86,7 +86,7 @@ def _unexpected_character(text: str, at: int) -> ScheduleError:
 
 
 def _character_hint(text: str, at: int) -> str | None:
-    char, before, after = text[at], text[:at].rstrip(), text[at + 1 :].lstrip()
+    char, before, after = text[at], text[max(0, at - MAX_NAME) : at].rstrip(), text[at + 1 :].lstrip()
     if ord(char) > 127:
         return f"this is {unicodedata.name(char, 'a character without a name')}"
     if char == "%":

@@ -53,7 +53,7 @@ def _parse(text: str) -> Script:
     try:
         return cast(Script, _lark().parse(text))
     except UnexpectedCharacters as error:
-        raise unreadable(text, error.pos_in_stream) from None
+        raise unreadable(text, cast(int, error.pos_in_stream)) from None
     except UnexpectedToken as error:
         words = _words(text)
         ended = error.token.type == "$END"

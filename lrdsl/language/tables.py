@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,8 @@ def load(builder: object) -> Lark:
     table["states"] = dict(enumerate(table["states"]))
     memo = {int(key): value for key, value in saved["memo"].items()}  # JSON made them strings
     # What lark's stand-alone parsers call; the stamp makes sure that it is the lark which wrote the tables.
-    parser: Lark = Lark._load_from_dict(saved["data"], memo, transformer=builder)
-    return parser
+    load_from_dict: Callable[..., Lark] = Lark._load_from_dict
+    return load_from_dict(saved["data"], memo, transformer=builder)
 
 
 def _stamp() -> dict[str, str]:
