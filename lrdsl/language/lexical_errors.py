@@ -18,7 +18,7 @@ _WORD = re.compile(r"[A-Za-z0-9_]+")
 _LITERAL = re.compile(r"\.?[0-9](?:(?<=[0-9.][eE])[+-](?=[0-9])|[0-9A-Za-z_.%])*")
 _GOOD = re.compile(r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]{1,4})?[kMBT]?(?:%|x|ep|tok|smp)?")
 
-_SUFFIXES = {"K": "k", "m": "M", "b": "B", "g": "B", "G": "B", "t": "T"}
+_SUFFIXES = {**{suffix: suffix for suffix in "kMBT"}, "K": "k", "m": "M", "b": "B", "g": "B", "G": "B", "t": "T"}
 _UNITS = {
     **dict.fromkeys(["e", "epoch", "epochs", "eps"], "ep"),
     **dict.fromkeys(["token", "tokens", "toks"], "tok"),
@@ -87,8 +87,10 @@ def _unexpected_character(text: str, at: int) -> ScheduleError:
 
 def _character_hint(text: str, at: int) -> str | None:
     char, before, after = text[at], text[max(0, at - MAX_NAME) : at].rstrip(), text[at + 1 :].lstrip()
-    if ord(char) > 127:
-        return f"this is {unicodedata.name(char, 'a character without a name')}"
+    if name := unicodedata.name(char, "") if ord(char) > 127 else "":
+        return f"this is {name}"
+    if not char.isprintable():
+        return "this character cannot be seen"
     if char == "%":
         number = re.search(r"[0-9][0-9_.]*$", before)
         if number and after[:1] in ("", ",", ")", ";", "]", "|", ">"):
@@ -102,14 +104,14 @@ def _character_hint(text: str, at: int) -> str | None:
         "{": "brackets are `(...)` and `[...]`",
         "}": "brackets are `(...)` and `[...]`",
         "$": "names are written as they are, without `$`",
-        "&": "`min(a, b)` is 1 where both conditions hold",
+        "&": "`and` of two conditions is `min(a, b)`",
+        "!": "`not` of a condition is `where(condition, 0, 1)`",
         "\\": "a line needs no `\\` to go on",
     }.get(char)
 
 
-def _number_hint(literal: str) -> str | None:
-    """What was probably meant, offered only if it is a number."""
-    known = "suffixes: k, M, B, T; units: %, x, ep, tok, smp"
+def _number_hint(literal: str) -> str:
+    """What was probably meant, offered only if that is a number."""
     if re.fullmatch(r"0[xXoObB][0-9A-Fa-f_]+", literal):
         return "numbers are decimal"
     if re.search(r"[0-9.][eE][+-]?[0-9]{5,}", literal):
@@ -123,25 +125,22 @@ def _number_hint(literal: str) -> str | None:
         return "a number has one decimal point"
     digits = re.sub(r"_+", "_", number).strip("_")
     digits = ("0" if digits.startswith(".") else "") + digits + ("0" if digits.endswith(".") else "")
+    why = "units: %, x, ep, tok, smp"
     if letters in _UNITS:
-        return _offer(digits + _UNITS[letters], "a plain number is steps" if not _UNITS[letters] else None) or known
-    if letters and letters[0] in _SUFFIXES and not _GOOD.fullmatch(digits + letters):
-        return _offer(digits + _SUFFIXES[letters[0]] + letters[1:], "suffixes: k, M, B, T") or known
-    if "." in (number[:1], number[-1:]):
-        return _offer(digits + letters, "digits on both sides of the point") or known
-    if digits != number:
-        return _offer(digits + letters, "`_` stands between digits, one at a time") or known
-    return known
+        letters = _UNITS[letters]
+        why = why if letters else "a plain number is steps"
+    elif letters and letters[0] in _SUFFIXES:
+        letters = _SUFFIXES[letters[0]] + _UNITS.get(letters[1:], letters[1:])
+        why = "suffixes: k, M, B, T"
+    elif "." in (number[0], number[-1]):
+        why = "digits on both sides of the point"
+    elif digits != number:
+        why = "`_` stands between digits, one at a time"
+    meant = digits + letters
+    return f"`{meant}` ({why})" if _GOOD.fullmatch(meant) else "suffixes: k, M, B, T; units: %, x, ep, tok, smp"
 
 
 def _split(literal: str) -> tuple[str, str]:
-    """Digits (with exponent) and the letters after them."""
-    match = re.match(r"[0-9._]+(?:[eE][+-]?[0-9]+)?", literal)
-    end = match.end() if match else 0
+    """Digits with their exponent, and the letters after them."""
+    end = re.match(r"[0-9._]+(?:[eE][+-]?[0-9]+)?", literal).end()  # type: ignore[union-attr]  # it starts like a number
     return literal[:end], literal[end:]
-
-
-def _offer(literal: str, why: str | None = None) -> str | None:
-    if not _GOOD.fullmatch(literal):
-        return None
-    return f"`{literal}`" + (f" ({why})" if why else "")

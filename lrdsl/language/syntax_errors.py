@@ -15,6 +15,9 @@ from lrdsl.errors import ScheduleError
 CODE = "E0103"
 _VALUES = frozenset({"NAME", "NUMBER", "STRING", "TRUE", "FALSE", "REST"})
 _OPERATORS = frozenset({"+", "-", "*", "/", "**", "<", "<=", ">", ">=", "==", "!="})
+_UNITS = frozenset({"ep", "x", "tok", "smp", "k", "M", "B", "T"})
+_KEYWORDS = frozenset({"rest", "true", "false"})
+_ONE_AFTER_ANOTHER = "`>>` runs one after another"
 _LONGEST_SHOWN = 24
 
 
@@ -46,15 +49,15 @@ class _Place:
         return self.words[at].type if 0 <= at < len(self.words) else ""
 
     def enclosing(self) -> str:
-        """What holds this place: ``""`` (nothing), ``"["``, ``"("``, or the name of a call."""
+        """What holds this place: ``""`` (nothing), ``"["``, ``"("``, ``"group"``, or the name of a call."""
         closed = 0
         for at in range(self.index - 1, -1, -1):
             if self.words[at].value in (")", "]"):
                 closed += 1
             elif self.words[at].value in ("(", "["):
                 if not closed:
-                    called = at and self.words[at].value == "(" and self.words[at - 1].type == "NAME"
-                    return self.words[at - 1 if called else at].value
+                    bracket, named = self.words[at].value, at > 0 and self.words[at - 1].type == "NAME"
+                    return bracket if not named else "group" if bracket == "[" else self.words[at - 1].value
                 closed -= 1
         return ""
 
@@ -63,7 +66,7 @@ class _Place:
         first = last = at
         if direction < 0 and self.words[at].value in (")", "]"):
             first = self._partner(at, -1)
-            if self.words[first].value == "(" and first and self.words[first - 1].type == "NAME":
+            if first and self.words[first - 1].type == "NAME":
                 first -= 1
         if direction > 0:
             opens = at + 1 if self.words[at].type == "NAME" else at
@@ -111,29 +114,36 @@ def _ends_value(place: _Place) -> bool:
 def _between(place: _Place, left: str, right: str) -> str | None:
     """What belongs between two values."""
     before, here, after, inside = place.word(-1), place.word(), place.word(1), place.enclosing()
+    after_number, is_name = place.kind(-1) == "NUMBER", place.kind() == "NAME"
     if place.word(-2) == "let":
         return f"write `let {left} = {right}`"
     if place.word(-2) == "lrdsl":
         return f"write `lrdsl {left};`"
-    if "if" in (before, here) or "else" in (before, here):
+    if {"if", "else"} & {before, here}:
         return "a choice is `where(condition, a, b)`"
     if before == "lambda":
         return "a formula is `expr(...)`, without `lambda`"
     if here in ("and", "or"):
-        return f"`{'min' if here == 'and' else 'max'}(a, b)` does this with conditions"
-    if place.kind(-1) == "NUMBER" and here in ("ep", "x", "tok", "smp", "k", "M", "B", "T"):
+        return f"`{here}` of two conditions is `{'min' if here == 'and' else 'max'}(a, b)`"
+    if after_number and here in _UNITS:
         return f"write `{left}{here}`: no blank before a unit"
-    if place.kind() == "NAME" and after == "=":
-        if not inside:
-            return f"a `;` belongs before `{here}`"
+    if after_number and before.isdigit() and here.isdigit() and len(here) == 3:
+        return f"write `{left}_{here}`: no blank inside a number"
+    if is_name and not inside and after in ("=", "["):
+        return f"a `;` belongs before `{here}`"
+    if is_name and after == "=":
         return f"write `{left}, {here}={place.word(2)}`" if place.kind(2) in _VALUES else "a `,` belongs between them"
-    if before not in (")", "]") and place.kind(-1) == "NAME" and here != "(" and not inside:
-        return f"write `{left}({right})`" if place.kind() == "NUMBER" else "`>>` runs one after another"
-    if place.kind(-1) == "NUMBER" and (here == "(" or not inside or inside == "expr"):
-        return f"write `{left} * {right}`" if place.kind() != "NUMBER" else None
+    if here == "(" and before in (")", "]"):
+        return "only a name can be called"
+    if inside == "expr" or (after_number and (here == "(" or (is_name and inside in ("", "(")))):
+        return f"write `{left} * {right}`"
+    if inside == "group":
+        return "a target names one group"
     if inside not in ("", "("):
-        return f"write `{left} * {right}`" if inside == "expr" else f"write `{left}, {right}`"
-    return f"write `{left} >> {right}`"
+        return f"write `{left}, {right}`"
+    if place.kind(-1) == "NAME" and place.kind() == "NUMBER":
+        return f"write `{left}({right})`"
+    return f"write `{left} >> {right}`" if before == ")" and after == "(" else _ONE_AFTER_ANOTHER
 
 
 def _after(place: _Place) -> str | None:
@@ -159,7 +169,7 @@ def _unfinished(place: _Place) -> str | None:
     if place.word(-2) == "lrdsl":
         return f"write `lrdsl {place.word(-1)};`, then the schedule"
     if place.word(-1) == "]":
-        return f"write `{place.operand(place.index - 1, -1)} = ...`" if place.word(-4) else "a schedule belongs here"
+        return f"write `{place.operand(place.index - 1, -1)} = ...`"
     return None
 
 
@@ -167,9 +177,9 @@ def _unexpected(place: _Place) -> str | None:
     """What is wrong with a word that follows something it cannot follow."""
     before, here, inside = place.word(-1), place.word(), place.enclosing()
     if here == ">" and before in (">", ">>", "-"):
-        return "one after another is `>>`"
+        return _ONE_AFTER_ANOTHER
     if here == "=" and place.word(1) in (">", ">>"):
-        return "one after another is `>>`"
+        return _ONE_AFTER_ANOTHER
     if before == here == "|":
         return "write one `|`"
     if before == here == "=":
@@ -184,12 +194,14 @@ def _unexpected(place: _Place) -> str | None:
         return _after(place) or _before(place)
     if here == "[":
         return "only a target has a group: `lr[head] = ...`"
+    if here == "=" and before in _KEYWORDS:
+        return f"`{before}` is a word of the language and cannot be set"
     if here == "=":
-        return "only a name can be set: `lr = ...`" if not inside else "only an argument's name can stand before `=`"
+        return "only an argument's name can stand before `=`" if inside else "only a name can be set: `lr = ...`"
     if here == ",":
-        return "parentheses hold one value" if inside == "(" else "one after another is `>>`"
+        return {"": _ONE_AFTER_ANOTHER, "group": "a target names one group"}.get(inside, "parentheses hold one value")
     if here == ";":
-        return "a statement ends outside of brackets"
+        return "`;` separates statements, not arguments"
     if here in _OPERATORS:
         return "comparisons do not chain: put one of them in parentheses"
     return None

@@ -1,0 +1,302 @@
+"""Arguments: matched to a primitive's parameters, and converted to what its function takes."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from lrdsl.errors import ScheduleError, Span
+from lrdsl.language import tree
+from lrdsl.language.bound import Argued, Bound, Length
+from lrdsl.language.formula import trace
+from lrdsl.language.hints import nearest
+from lrdsl.language.printer import render
+from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, describe, number
+from lrdsl.primitives.signature import INF, Kind, Parameter, Primitive
+from lrdsl.program.expr import const
+
+if TYPE_CHECKING:
+    from lrdsl.language.binder import Binder
+
+_STEPS_KIND = Kind("steps")
+STEPS = 2**53
+"""No length, position or count reaches this: every step is an exact double."""
+
+
+def half_up(value: Fraction) -> int:
+    """The nearest whole number, halves up."""
+    return (2 * value + 1).__floor__() // 2
+
+
+def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> tuple[Argued, Length | None]:
+    """The arguments of a call by Python name, and the length of the segment if it has one."""
+    given, until = _match(node, primitive)
+    length: Length | None = None
+    if until is not None:
+        length = _until(binder, until)
+    values: dict[str, Any] = {}
+    spans: dict[str, Span] = {}
+    for parameter in primitive.parameters:
+        argument = given.get(parameter.name)
+        if argument is not None:
+            spans[parameter.name] = argument.span
+        if parameter.kind.name == "steps":
+            length = length or _length(binder, node, primitive, parameter, argument)
+        elif argument is not None and not _is_none(argument.value, parameter):
+            ends = bool(given.keys() & {"n"}) or until is not None
+            values[parameter.python] = _Conversion(binder, node, parameter, argument.value).convert(ends=ends)
+        elif parameter.required:
+            raise _missing(node, parameter, primitive)
+        else:
+            values[parameter.python] = parameter.default
+    return Argued(values, spans), length
+
+
+def _missing(node: tree.Call, parameter: Parameter, primitive: Primitive) -> ScheduleError:
+    usage = "`hold()` keeps the rate" if primitive.name == "constant" else primitive.signature
+    return ScheduleError("E0208", f"`{node.function}` needs `{parameter.name}`", node.span, usage)
+
+
+def _is_none(value: tree.Node, parameter: Parameter) -> bool:
+    return isinstance(value, tree.Name) and value.id == "none" and parameter.default is None
+
+
+def _match(node: tree.Call, primitive: Primitive) -> tuple[dict[str, tree.Argument], tree.Argument | None]:
+    given: dict[str, tree.Argument] = {}
+    until: tree.Argument | None = None
+    for index, argument in enumerate(node.arguments):
+        if argument.name is None:
+            if index >= len(primitive.parameters):
+                count = len(primitive.parameters)
+                plural = "argument" if count == 1 else "arguments"
+                message = f"`{node.function}` takes at most {count} {plural}"
+                raise ScheduleError("E0206", message, argument.span, primitive.signature)
+            parameter: Parameter | None = primitive.parameters[index]
+        elif argument.name == "until" and primitive.length:
+            if until is not None:
+                raise ScheduleError("E0203", f"`{node.function}` got `until` twice", argument.span)
+            until = argument
+            continue
+        else:
+            parameter = primitive.parameter(argument.name)
+        if parameter is None:
+            raise _unknown(node, primitive, argument)
+        if parameter.name in given:
+            alias = next((a for a, name in primitive.aliases.items() if name == parameter.name), None)
+            spelled = alias in (argument.name, given[parameter.name].name)
+            hint = f"`{alias}` is another name of `{parameter.name}`" if alias and spelled else None
+            raise ScheduleError("E0203", f"`{node.function}` got `{parameter.name}` twice", argument.span, hint)
+        given[parameter.name] = argument
+    if until is not None and "n" in given:
+        later = max(until, given["n"], key=lambda argument: argument.span)
+        raise ScheduleError("E0203", f"`{node.function}` got both `n` and `until`", later.span)
+    return given, until
+
+
+def _unknown(node: tree.Call, primitive: Primitive, argument: tree.Argument) -> ScheduleError:
+    names = [p.name for p in primitive.parameters]
+    hint = nearest(argument.name or "", [*names, *primitive.aliases])
+    takes = f"it takes {', '.join(names)}" if names else "it takes none"
+    label = f"did you mean `{hint}`?" if hint else None
+    return ScheduleError("E0202", f"`{node.function}` has no argument `{argument.name}`; {takes}", argument.span, label)
+
+
+def _until(binder: "Binder", argument: tree.Argument) -> Length:
+    if binder.repeating:
+        message = "`until` has no meaning inside `repeat` and `cycle`: every round has its own clock"
+        raise ScheduleError("E0407", message, argument.span, "give the length: `n=`")
+    value = binder.bind(argument.value)
+    parameter = Parameter("until", "until", _STEPS_KIND, None)
+    return Length("until", _Conversion(binder, None, parameter, argument.value).steps(value))
+
+
+def _length(
+    binder: "Binder", node: tree.Call, primitive: Primitive, parameter: Parameter, argument: tree.Argument | None
+) -> Length:
+    if argument is None:
+        if parameter.required:
+            raise _missing(node, parameter, primitive)
+        return Length("inf")
+    value = binder.bind(argument.value)
+    if value == Open("inf"):
+        if parameter.default == INF:
+            return Length("inf")
+        raise ScheduleError("E0411", f"`{parameter.name}` of `{node.function}` must be finite", argument.span)
+    if value == Open("rest"):
+        if binder.repeating:
+            message = "`rest` has no meaning inside `repeat` and `cycle`"
+            raise ScheduleError("E0407", message, argument.span, "give the length: `n=`")
+        return Length("rest")
+    return Length("steps", _Conversion(binder, node, parameter, argument.value).steps(value))
+
+
+class _Conversion:
+    """One argument on its way from a tree node to what the function takes."""
+
+    def __init__(self, binder: "Binder", call: tree.Call | None, parameter: Parameter, node: tree.Node) -> None:
+        self.binder = binder
+        self.parameter = parameter
+        self.kind = parameter.kind
+        self.node = node
+        self.span = node.span
+        self.called = f"`{parameter.name}` of `{call.function}`" if call else f"`{parameter.name}`"
+
+    def fail(self, code: str, message: str, hint: str | None = None) -> ScheduleError:
+        return ScheduleError(code, f"{self.called} {message}", self.span, hint)
+
+    def convert(self, *, ends: bool) -> Any:
+        """The argument as its parameter's kind wants it."""
+        if self.kind.name == "formula":
+            return trace(self.node, self.binder, ends=ends)
+        if self.kind.name == "schedule":
+            return self.binder.schedule(self.node)
+        if self.kind.name in ("metric", "choice"):
+            return self.word()
+        if self.kind.name in ("positions", "rates"):
+            return self.items()
+        method: Callable[[Value], Any] = getattr(self, self.kind.name)
+        return method(self.value())
+
+    def value(self) -> Value:
+        """The argument as a value; a schedule is an error."""
+        value = self.binder.bind(self.node)
+        if isinstance(value, Bound):
+            message = f"{self.binder.shown(self.node)} is a schedule; {self.needed} is needed here"
+            raise ScheduleError("E0309", message, self.span)
+        return value
+
+    @property
+    def needed(self) -> str:
+        """What the parameter wants, in words."""
+        names = {"steps": "a duration", "period": "a duration", "real": "a duration", "rate": "a rate"}
+        return names.get(self.kind.name, "a number")
+
+    # --- durations --------------------------------------------------------------------------------------------
+
+    def steps(self, value: Any) -> Fraction:
+        """An exact length or position, not negative."""
+        exact = self.duration(value)
+        if isinstance(value, Num) and exact.denominator != 1:
+            raise self.fail("E0405", f"must be a whole number of steps, got {_short(exact)}", self._share_hint(exact))
+        if exact < 0:
+            raise self.fail("E0403", f"is negative ({_short(exact)} steps)")
+        if exact >= STEPS:
+            raise self.fail("E0404", "is longer than 2**53 - 1 steps")
+        return exact
+
+    def _share_hint(self, exact: Fraction) -> str | None:
+        return f"`{_short(exact * 100)}%` of total, or a whole number" if 0 < exact < 1 else "a whole number"
+
+    def duration(self, value: Any) -> Fraction:
+        """A number of steps, or a duration."""
+        match value:
+            case Num(exact) | Dur(exact):
+                return exact
+            case Open("inf"):
+                raise self.fail("E0411", "must be finite")
+            case Open():
+                message = f"`rest` is only a length `n`; it has no meaning as {self.called}"
+                raise ScheduleError("E0407", message, self.span)
+        if isinstance(value, Bound):
+            raise ScheduleError(
+                "E0309", f"{self.binder.shown(self.node)} is a schedule; a duration is needed here", self.span
+            )
+        hint = None
+        if isinstance(self.node, tree.Number) and self.node.unit == "x":
+            share = _short(self.node.value * 100)
+            hint = f"`{share}%` is {'half' if self.node.value == Fraction(1, 2) else share + '%'} of total"
+        raise self.fail("E0302", f"needs a duration; {self.binder.shown(self.node)} is {describe(value)}", hint)
+
+    def period(self, value: Value) -> int:
+        """Whole steps, at least 1."""
+        steps = half_up(self.steps(value))
+        if steps < 1:
+            raise self.fail("E0406", "must be at least 1 step")
+        return steps
+
+    def real(self, value: Value) -> float:
+        """An exact number of steps above 0."""
+        steps = number(self.duration(value), self.span)
+        if not steps > 0:
+            raise self.fail("E0601", f"must be greater than 0, got {steps:g}")
+        return steps
+
+    # --- numbers and rates ------------------------------------------------------------------------------------
+
+    def rate(self, value: Value) -> Any:
+        """A rate, as a traced number."""
+        match value:
+            case Num(exact):
+                return const(number(exact, self.span))
+            case Rate(traced):
+                return traced
+        hint = None
+        if isinstance(self.node, tree.Number) and self.node.unit == "%":
+            hint = f"`{_short(self.node.value / 100)}x` is {self.node.text} of base"
+        raise self.fail("E0301", f"needs a rate; {self.binder.shown(self.node)} is {describe(value)}", hint)
+
+    def number(self, value: Value) -> float:
+        """A plain number inside the parameter's range."""
+        if not isinstance(value, Num):
+            hint = None
+            if isinstance(self.node, tree.Number) and self.node.unit in ("%", "x"):
+                hint = f"`{_short(self.node.value / 100 if self.node.unit == '%' else self.node.value)}`"
+            message = f"needs a plain number; {self.binder.shown(self.node)} is {describe(value)}"
+            raise self.fail("E0303", message, hint)
+        plain = number(value.value, self.span)
+        if not self.kind.admits(plain):
+            raise self.fail("E0601", f"must be {self.kind.range}, got {plain:g}")
+        return plain
+
+    def whole(self, value: Value) -> int:
+        """A whole number inside the parameter's range."""
+        shown = _short(value.value) if isinstance(value, Num) else self.binder.shown(self.node)
+        if not isinstance(value, Num) or value.value.denominator != 1 or value.value < 0:
+            raise self.fail("E0312", f"must be a whole number, not negative, got {shown}")
+        if value.value >= STEPS:
+            raise self.fail("E0404", "must stay below 2**53")
+        if not self.kind.admits(value.value):  # type: ignore[arg-type]
+            raise self.fail("E0601", f"must be {self.kind.range}, got {shown}")
+        return int(value.value)
+
+    def times(self, value: Value) -> int:
+        """A whole number of rounds, at least 1."""
+        if isinstance(value, Num) and value.value == 0:
+            raise self.fail("E0406", "must be at least 1")
+        return self.whole(value)
+
+    # --- words and lists --------------------------------------------------------------------------------------
+
+    def word(self) -> str:
+        """A bare word or a string: a metric's name, or one of a few choices."""
+        node = self.node
+        word = node.id if isinstance(node, tree.Name) else node.value if isinstance(node, tree.String) else None
+        if self.kind.name == "metric":
+            if word is None:
+                raise self.fail("E0314", f"must be a metric name, got {self.binder.shown(node)}", "metric=loss")
+            return word
+        if word not in self.kind.words:
+            hint = nearest(word, self.kind.words) if word else None
+            message = f"must be one of {', '.join(self.kind.words)}, got {self.binder.shown(node)}"
+            raise self.fail("E0315", message, f"did you mean `{hint}`?" if hint else None)
+        return word  # type: ignore[return-value]
+
+    def items(self) -> tuple[Any, ...]:
+        """A list of positions or of rates."""
+        value = self.value()
+        if not (isinstance(value, Word) and value.kind == "list"):
+            fix = f"[{render(self.node)}]"
+            raise self.fail("E0316", f"must be a list, got {self.binder.shown(self.node)}", fix)
+        nodes = value.value.items
+        if not nodes:
+            raise self.fail("E0317", "is empty")
+        entries = [_Conversion(self.binder, None, self.parameter, node) for node in nodes]
+        for entry in entries:
+            entry.called = f"an entry of {self.called}"
+        if self.kind.name == "rates":
+            return tuple(entry.rate(entry.value()) for entry in entries)
+        return tuple(half_up(entry.steps(entry.value())) for entry in entries)
+
+
+def _short(value: Fraction) -> str:
+    return f"{float(value):.12g}" if abs(value) < 10**300 else "a very large number"
+

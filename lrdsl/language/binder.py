@@ -1,0 +1,369 @@
+"""From the tree as written to the bound tree: names, `let`, operators, structure.
+
+One `Binder` per compile. `bind` gives a value (number, duration, rate, word) or a
+bound schedule; which of the two a place needs is checked where it stands.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lrdsl.errors import ScheduleError, Span
+from lrdsl.language import tree
+from lrdsl.language.arguments import bind_arguments
+from lrdsl.language.bound import (
+    Bound,
+    BoundModified,
+    BoundPointwise,
+    BoundSegment,
+    BoundSequence,
+    BoundStructure,
+    takes_rest,
+    takes_until,
+)
+from lrdsl.language.context import UNIT_KEYWORDS, Context
+from lrdsl.language.formula import FOLDS, FUNCTIONS, NAMES
+from lrdsl.language.hints import nearest
+from lrdsl.language.printer import render
+from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, arithmetic, describe, negate, number
+from lrdsl.primitives import MODIFIERS, SEGMENTS
+from lrdsl.primitives.signature import BASE, PREV, ObservedModifier, Segment, Structure
+from lrdsl.program.expr import const
+
+TARGETS = ("lr", "weight_decay", "momentum", "dampening", "beta1", "beta2", "eps")
+POINTWISE = {"min": 2, "max": 2, "clamp": 3}
+"""Functions that combine schedules point by point, and the fewest operands they take."""
+NODES = 4096
+VALUE_NAMES = ("total", "inf", "base", "prev")
+
+
+class Binder:
+    """Binds the schedules of one text to one context."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.repeating = False  # inside repeat or cycle
+        self._lets: dict[str, tuple[tree.Node, int]] = {}
+        self._visible = 0  # how many lets, in order, may be seen
+        self._defining: str | None = None
+        self._nodes = 0
+
+    # --- statements -----------------------------------------------------------------------------------------
+
+    def script(self, script: tree.Script) -> list[tuple[str, str | int | None, Bound]]:
+        """Every ``(target, group, schedule)`` of a text."""
+        named: dict[tuple[str, str | int | None], Bound] = {}
+        bare: Bound | None = None
+        for statement in script.statements:
+            if isinstance(statement, tree.Let):
+                self._define(statement)
+            elif isinstance(statement, tree.Assign):
+                if bare is not None:
+                    raise _mixed(statement.span)
+                key = self._target(statement.target)
+                if key in named:
+                    raise ScheduleError("E0213", f"`{render(statement.target)}` is set twice", statement.target.span)
+                named[key] = self.schedule(statement.value)
+            else:
+                if named:
+                    raise _mixed(statement.span)
+                if bare is not None:
+                    message = "a schedule without a name must be the only one"
+                    raise ScheduleError("E0111", message, statement.span, "name them: `lr = …; weight_decay = …`")
+                bare = self.schedule(statement.value)
+        if bare is not None:
+            return [("lr", None, bare)]
+        if not named:
+            span = script.statements[-1].span
+            raise ScheduleError("E0113", "there is no schedule here, only `let`", span, "add one after it: `let …; lr = …`")
+        return [(target, group, bound) for (target, group), bound in named.items()]
+
+    def _define(self, let: tree.Let) -> None:
+        name = let.name
+        if self._reserved(name):
+            raise ScheduleError("E0210", f"`{name}` is reserved", let.name_span, "choose another name")
+        if name in self._lets or name in self.context.params:
+            raise ScheduleError("E0211", f"`{name}` is already defined", let.name_span)
+        self._defining = name
+        self.bind(let.value)
+        self._defining = None
+        self._lets[name] = (let.value, self._visible)
+        self._visible += 1
+
+    def _target(self, target: tree.Target) -> tuple[str, str | int | None]:
+        if target.name not in TARGETS:
+            hint = nearest(target.name, TARGETS) or ("lr" if "learning" in target.name else None)
+            label = f"did you mean `{hint}`?" if hint else f"targets are {', '.join(TARGETS)}"
+            raise ScheduleError("E0212", f"unknown target `{target.name}`", target.span, label)
+        return target.name, target.group
+
+    # --- names ----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def is_function(name: str) -> bool:
+        """Is `name` a function of the language?"""
+        return name in SEGMENTS or name in MODIFIERS or name in POINTWISE or name in FUNCTIONS
+
+    def _reserved(self, name: str) -> bool:
+        return self.is_function(name) or name in TARGETS or name in NAMES or name in VALUE_NAMES
+
+    def names(self) -> list[str]:
+        """Names a user has defined so far."""
+        return [*self._lets, *self.context.params]
+
+    def named(self, node: tree.Name) -> Value | Bound | None:
+        """What a `let` or a param of that name is, bound afresh; None if there is none."""
+        found = self._lets.get(node.id)
+        if found is not None and found[1] < self._visible:
+            value, index = found
+            outer, self._visible = self._visible, index
+            bound = self.bind(value)
+            self._visible = outer
+            return bound
+        if node.id in self.context.params:
+            from fractions import Fraction
+
+            return Num(Fraction(self.context.params[node.id]))
+        if node.id == self._defining:
+            raise ScheduleError("E0214", f"`{node.id}` refers to itself", node.span)
+        return None
+
+    def _name(self, node: tree.Name) -> Value | Bound:
+        match node.id:
+            case "base":
+                return Rate(BASE)
+            case "prev":
+                return Rate(PREV)
+            case "inf":
+                return Open("inf")
+            case "total":
+                return Dur(self._unit("%", "total", node.span) * 100)
+        value = self.named(node)
+        if value is not None:
+            return value
+        if self.is_function(node.id):
+            raise ScheduleError("E0306", f"`{node.id}` is a function", node.span, f"{node.id}(...)")
+        if node.id in NAMES:
+            hint = "put the formula in `expr(...)`"
+            raise ScheduleError("E0305", f"`{node.id}` only exists inside expr(...)", node.span, hint)
+        hint = nearest(node.id, [*self.names(), *VALUE_NAMES, "rest"])
+        label = f"did you mean `{hint}`?" if hint else None
+        raise ScheduleError("E0201", f"unknown name `{node.id}`", node.span, label)
+
+    def _unit(self, unit: str, shown: str, span: Span) -> Any:
+        steps = self.context.steps(unit)
+        if steps is None:
+            keyword = UNIT_KEYWORDS[unit]
+            hint = f"compile(..., {keyword}=...)"
+            raise ScheduleError("E0401", f"`{shown}` needs {keyword}, which is not set", span, hint)
+        return steps
+
+    # --- expressions ----------------------------------------------------------------------------------------
+
+    def count(self, node: tree.Node) -> None:
+        """One more node; E0902 if `let` has expanded to too many."""
+        self._nodes += 1
+        if self._nodes > NODES:
+            message = f"more than {NODES} nodes after `let` is expanded"
+            raise ScheduleError("E0902", message, node.span, "`let` does not shorten: it is expanded at each use")
+
+    def shown(self, node: tree.Node) -> str:
+        """The text of a node, for messages."""
+        text = render(node)
+        return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"
+
+    def bind(self, node: tree.Node) -> Value | Bound:
+        """A value or a schedule."""
+        self.count(node)
+        match node:
+            case tree.Number(value, unit):
+                if unit == "":
+                    return Num(value)
+                if unit == "x":
+                    return Rate(BASE if value == 1 else number(value, node.span) * BASE)
+                return Dur(value * self._unit(unit, node.text, node.span))
+            case tree.Name():
+                return self._name(node)
+            case tree.Rest():
+                self._unit("%", "rest", node.span)
+                return Open("rest")
+            case tree.Flag(value):
+                return Word(value, "flag")
+            case tree.String(value):
+                return Word(value, "text")
+            case tree.Items():
+                return Word(node, "list")
+            case tree.Call():
+                return self._call(node)
+            case tree.Negate(operand):
+                value = self.bind(operand)
+                if isinstance(value, Bound):
+                    return BoundPointwise("neg", (value,), node)
+                return negate(value, node.span, render(node))
+            case tree.Binary():
+                return self._binary(node)
+            case tree.Then(parts):
+                return self._sequence(node, parts)
+            case tree.Pipe():
+                return self._pipe(node)
+            case tree.Compare():
+                raise ScheduleError(
+                    "E0510",
+                    "a comparison only has a meaning inside expr(...)",
+                    node.op_span,
+                    "`>>` runs one after another" if node.op == ">" else None,
+                )
+        raise AssertionError(node)
+
+    def schedule(self, node: tree.Node) -> Bound:
+        """A schedule, or an error that says what to write instead."""
+        bound = self.bind(node)
+        if isinstance(bound, Bound):
+            return bound
+        fix = f"constant({render(node)})" if isinstance(bound, Num | Rate) else None
+        raise ScheduleError("E0309", f"{self.shown(node)} is {describe(bound)}, not a schedule", node.span, fix)
+
+    def _call(self, node: tree.Call) -> Bound:
+        name = node.function
+        primitive = SEGMENTS.get(name)
+        if isinstance(primitive, Structure):
+            outer, self.repeating = self.repeating, True
+            arguments, _ = bind_arguments(self, node, primitive)
+            self.repeating = outer
+            return BoundStructure(primitive, arguments, node)
+        if isinstance(primitive, Segment):
+            arguments, length = bind_arguments(self, node, primitive)
+            return BoundSegment(primitive, arguments, length, node)
+        if name in POINTWISE:
+            return self._pointwise_call(node)
+        if name in MODIFIERS:
+            fix = f"cosine(10) | {name}(...)"
+            raise ScheduleError("E0501", f"`{name}` modifies a schedule, it is not one", node.span, fix)
+        if name in FUNCTIONS:
+            raise ScheduleError("E0506", f"`{name}` works inside expr(...)", node.span, f"expr({name}(...))")
+        raise self._unknown_function(node, [*SEGMENTS, *MODIFIERS, *POINTWISE])
+
+    @staticmethod
+    def _unknown_function(node: tree.Call, candidates: Sequence[str]) -> ScheduleError:
+        hint = nearest(node.function, candidates)
+        label = f"did you mean `{hint}`?" if hint else None
+        return ScheduleError("E0204", f"unknown function `{node.function}`", node.function_span, label)
+
+    def _pointwise_call(self, node: tree.Call) -> Bound:
+        name, fewest = node.function, POINTWISE[node.function]
+        if any(argument.name for argument in node.arguments):
+            raise ScheduleError("E0205", f"`{name}` takes no named arguments here", node.span)
+        if len(node.arguments) < fewest or (name == "clamp" and len(node.arguments) > fewest):
+            most = "exactly" if name == "clamp" else "at least"
+            message = f"`{name}` takes {most} {fewest} arguments, got {len(node.arguments)}"
+            raise ScheduleError("E0206", message, node.span)
+        operands = [self._operand(argument.value) for argument in node.arguments]
+        if not any(isinstance(operand, Bound) for operand in operands):
+            message = f"{self.shown(node)} combines schedules, and there is none in it"
+            raise ScheduleError("E0309", message, node.span, "inside expr(...) it takes numbers")
+        return BoundPointwise(name, tuple(operands), node)
+
+    def _operand(self, node: tree.Node) -> Any:
+        """A schedule, or a rate as a traced number."""
+        bound = self.bind(node)
+        match bound:
+            case Num(value):
+                return const(number(value, node.span))
+            case Rate(value):
+                return value
+        if isinstance(bound, Bound):
+            return bound
+        message = f"{self.shown(node)} is {describe(bound)}; a schedule or a rate is needed here"
+        raise ScheduleError("E0309", message, node.span)
+
+    def _binary(self, node: tree.Binary) -> Value | Bound:
+        left, right = self.bind(node.left), self.bind(node.right)
+        schedules = (isinstance(left, Bound), isinstance(right, Bound))
+        if schedules == (False, False):
+            return arithmetic(node.op, left, right, node.span, render(node))  # type: ignore[arg-type]
+        if node.op == "**":
+            fix = "a formula can: `expr(base * (1 - u) ** 2, n=…)`"
+            raise ScheduleError("E0507", "`**` works on numbers, not on schedules", node.span, fix)
+        if node.op in "+-" or schedules == (True, True):
+            if node.op == "/":
+                message = "a schedule can only be divided by a plain number"
+                raise ScheduleError("E0508", message, node.right.span)
+            name = {"+": "add", "-": "sub", "*": "mul"}[node.op]
+            operands = (self._joined(node.left, left), self._joined(node.right, right))
+            return BoundPointwise(name, operands, node)
+        plain, place = (right, node.right) if schedules[0] else (left, node.left)
+        if not isinstance(plain, Num) or (node.op == "/" and schedules[1]):
+            culprit = node.right if node.op == "/" and schedules[1] else place
+            what = "a schedule" if culprit is node.right and schedules[1] else describe(plain)  # type: ignore[arg-type]
+            message = f"a schedule can be multiplied or divided by a plain number; {self.shown(culprit)} is {what}"
+            fix = f"constant({render(place)}) * …" if isinstance(plain, Rate) else None
+            raise ScheduleError("E0508", message, culprit.span, fix)
+        if node.op == "/" and plain.value == 0:
+            raise ScheduleError("E0308", "division by zero", node.span)
+        factor = const(number(plain.value, place.span))
+        body = left if schedules[0] else right
+        return BoundPointwise("divide" if node.op == "/" else "factor", (factor, body), node)
+
+    def _joined(self, node: tree.Node, bound: Value | Bound) -> Any:
+        match bound:
+            case Num(value):
+                return const(number(value, node.span))
+            case Rate(value):
+                return value
+        if isinstance(bound, Bound):
+            return bound
+        message = f"{self.shown(node)} is {describe(bound)}; a schedule or a rate is needed here"
+        raise ScheduleError("E0309", message, node.span)
+
+    def _sequence(self, node: tree.Node, parts: Sequence[tree.Node]) -> Bound:
+        bound: list[Bound] = []
+        open_part = False
+        for part in parts:
+            one = self.bind(part)
+            if not isinstance(one, Bound):
+                fix = f"constant({render(part)})" if isinstance(one, Num | Rate) else None
+                message = f"{self.shown(part)} is {describe(one)}, not a schedule"
+                raise ScheduleError("E0502", message, part.span, fix)
+            until = takes_until(one)
+            if open_part and until is not None:
+                raise ScheduleError("E0408", "`until` after `rest` leaves both open", until.span)
+            if takes_rest(one):
+                if open_part:
+                    raise ScheduleError("E0408", "`rest` is used twice in one sequence", part.span)
+                open_part = True
+            # A `let` may name a sequence: it joins this one.
+            bound.extend(one.parts if isinstance(one, BoundSequence) else (one,))
+        return BoundSequence(tuple(bound), node)
+
+    def _pipe(self, node: tree.Pipe) -> Bound:
+        right = node.right
+        if isinstance(node.left, tree.Call) and node.left.function in MODIFIERS and node.left.function not in POINTWISE:
+            name = node.left.function
+            message = f"`{name}` modifies what stands on its left"
+            raise ScheduleError("E0504", message, node.left.span, f"write `… | {name}(...)` after the schedule")
+        body = self.schedule(node.left)
+        if not isinstance(right, tree.Call):
+            message = f"`|` attaches a modifier; {self.shown(right)} is not one"
+            raise ScheduleError("E0505", message, right.span, "`>>` runs one after another")
+        primitive = MODIFIERS.get(right.function)
+        if primitive is None:
+            if self.is_function(right.function):
+                message, fix = f"`|` attaches a modifier; `{right.function}` is not one", "`>>` runs one after another"
+            else:
+                hint = nearest(right.function, list(MODIFIERS))
+                message = f"`|` attaches a modifier; there is no modifier `{right.function}`"
+                fix = f"did you mean `{hint}`?" if hint else f"modifiers: {', '.join(MODIFIERS)}"
+            raise ScheduleError("E0505", message, right.function_span, fix)
+        self.count(right)
+        if isinstance(primitive, ObservedModifier) and self.repeating:
+            message = "a metric-driven modifier inside `repeat` would need one state per round"
+            fix = f"repeat(3, cosine(9)) | {right.function}()"
+            raise ScheduleError("E0606", message, right.span, fix)
+        arguments, _ = bind_arguments(self, right, primitive)
+        return BoundModified(primitive, arguments, body, right)
+
+
+def _mixed(span: Span) -> ScheduleError:
+    return ScheduleError("E0112", "named and unnamed schedules are mixed", span, "name this one too: `lr = …`")
+
+
+__all__ = ["FOLDS", "TARGETS", "Binder"]

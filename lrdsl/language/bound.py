@@ -1,0 +1,104 @@
+"""The bound tree: names looked up, arguments matched, units turned into steps.
+
+What is left open is what depends on where a schedule stands: ``base`` and ``prev``
+are symbols, lengths are exact numbers or `rest`. ``lowering.py`` fills them in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+from lrdsl.errors import Span
+from lrdsl.language.tree import Node
+from lrdsl.primitives.signature import Modifier, Segment, Structure
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a segment is: so many steps, until a position, what is left, or without end."""
+
+    kind: Literal["steps", "until", "rest", "inf"]
+    steps: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Argued:
+    """A primitive's arguments by Python name, and where each was written."""
+
+    values: Mapping[str, Any]
+    spans: Mapping[str, Span]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSegment:
+    """A segment whose formula gives the values."""
+
+    primitive: Segment
+    arguments: Argued
+    length: Length | None  # None: the primitive has no length argument
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStructure:
+    """A segment that rewrites the clock or the tree."""
+
+    primitive: Structure
+    arguments: Argued
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSequence:
+    """``a >> b >> c``."""
+
+    parts: tuple["Bound", ...]
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPointwise:
+    """``a * b``, ``max(a, b)``: operands on one clock. A plain operand is a rate, as a traced number."""
+
+    operation: str
+    operands: tuple["Bound | Any", ...]
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class BoundModified:
+    """``body | modifier(...)``."""
+
+    primitive: Modifier
+    arguments: Argued
+    body: "Bound"
+    node: Node  # the modifier's call
+
+
+Bound = BoundSegment | BoundStructure | BoundSequence | BoundPointwise | BoundModified
+
+
+def takes_rest(bound: Any) -> bool:
+    """Does the length of `bound` depend on what its sequence leaves?"""
+    if isinstance(bound, BoundSegment):
+        return bound.length is not None and bound.length.kind == "rest"
+    if isinstance(bound, BoundSequence):
+        return any(takes_rest(part) for part in bound.parts)
+    if isinstance(bound, BoundPointwise):
+        return any(takes_rest(part) for part in bound.operands)
+    return isinstance(bound, BoundModified) and takes_rest(bound.body)
+
+
+def takes_until(bound: Any) -> Node | None:
+    """The first segment in `bound` that ends at a written position."""
+    if isinstance(bound, BoundSegment):
+        return bound.node if bound.length is not None and bound.length.kind == "until" else None
+    parts: tuple[Any, ...] = ()
+    if isinstance(bound, BoundSequence):
+        parts = bound.parts
+    elif isinstance(bound, BoundPointwise):
+        parts = bound.operands
+    elif isinstance(bound, BoundModified):
+        parts = (bound.body,)
+    return next((found for part in parts if (found := takes_until(part)) is not None), None)

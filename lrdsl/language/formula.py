@@ -1,0 +1,173 @@
+"""Formulas: what stands inside ``expr(...)``, traced over the symbols a segment fills in."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lrdsl.errors import ScheduleError
+from lrdsl.language import tree
+from lrdsl.language.hints import nearest
+from lrdsl.language.values import Dur, Num, Rate, number
+from lrdsl.program import expr as f
+from lrdsl.program.elementary import PI_HI
+from lrdsl.program.expr import Expr, const, symbol
+
+if TYPE_CHECKING:
+    from lrdsl.language.binder import Binder
+
+NAMES = ("t", "n", "u", "step", "base", "prev", "total", "pi")
+INVERSE_PI = 0.3183098861837907
+
+
+def _tanh(x: Any) -> Any:
+    # (1 - e) / (1 + e) with e = exp(-2|x|) never overflows; near 0, where 1 - e cancels, the Taylor series.
+    e = f.exp(-2.0 * abs(x))
+    large = (1.0 - e) / (1.0 + e)
+    s = x * x
+    small = x * (1.0 + s * (-1 / 3 + s * (2 / 15 + s * (-17 / 315 + s * (62 / 2835 + s * (-1382 / 155925))))))
+    return f.select(abs(x) < 0.1, small, f.select(x < 0.0, -large, large))
+
+
+def _clamp(value: Any, low: Any, high: Any) -> Any:
+    return f.minimum(f.maximum(value, low), high)
+
+
+FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+    "abs": (1, abs),
+    "ceil": (1, f.ceil),
+    "clamp": (3, _clamp),
+    "cos": (1, lambda x: f.cospi(x * INVERSE_PI)),
+    "cospi": (1, f.cospi),
+    "exp": (1, f.exp),
+    "exp2": (1, f.exp2),
+    "floor": (1, f.floor),
+    "log": (1, f.log),
+    "log2": (1, f.log2),
+    "mod": (2, lambda a, b: a - b * f.floor(a / b)),
+    "pow": (2, f.power),
+    "sin": (1, lambda x: f.sinpi(x * INVERSE_PI)),
+    "sinpi": (1, f.sinpi),
+    "sqrt": (1, f.sqrt),
+    "tanh": (1, _tanh),
+    "where": (3, f.select),
+}
+"""Functions of a formula: how many arguments, and what they trace to."""
+
+FOLDS: dict[str, Callable[..., Any]] = {"max": f.maximum, "min": f.minimum}
+"""Functions that take two arguments or more."""
+
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "==": f.equal,
+    "!=": lambda a, b: 1.0 - f.equal(a, b),
+}
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "**": f.power,
+}
+
+
+def fold(function: Callable[..., Any], operands: list[Any]) -> Any:
+    """A balanced tree, so that many operands do not nest deep."""
+    if len(operands) == 1:
+        return operands[0]
+    middle = len(operands) // 2
+    return function(fold(function, operands[:middle]), fold(function, operands[middle:]))
+
+
+def trace(node: tree.Node, binder: "Binder", *, ends: bool) -> Expr:
+    """`node` as a formula; ``u`` and ``n`` exist only if the segment `ends`."""
+    binder.count(node)
+
+    def sub(child: tree.Node) -> Expr:
+        return trace(child, binder, ends=ends)
+
+    match node:
+        case tree.Number(value, unit):
+            return _literal(node, number(value, node.span), unit)
+        case tree.Name(id):
+            return _name(node, id, binder, ends)
+        case tree.Negate(operand):
+            return -sub(operand)
+        case tree.Binary(op, left, right):
+            return OPERATIONS[op](sub(left), sub(right))  # type: ignore[no-any-return]
+        case tree.Compare(op, left, right):
+            return COMPARISONS[op](sub(left), sub(right))  # type: ignore[no-any-return]
+        case tree.Call():
+            return _call(node, binder, sub)
+        case tree.Then() | tree.Pipe():
+            raise ScheduleError(
+                "E0311", "schedules cannot be joined inside expr(...)", node.span, "a formula gives one number per step"
+            )
+    raise ScheduleError("E0309", f"{binder.shown(node)} has no meaning inside expr(...); a number is needed", node.span)
+
+
+def _literal(node: tree.Number, value: float, unit: str) -> Expr:
+    if unit == "x":
+        return value * symbol("base")
+    if unit:
+        raise ScheduleError(
+            "E0310", f"`{node.text}`: units have no meaning inside expr(...)", node.span, f"let w = {node.text};"
+        )
+    return const(value)
+
+
+def _name(node: tree.Name, id: str, binder: "Binder", ends: bool) -> Expr:
+    if id in ("u", "n") and not ends:
+        raise ScheduleError(
+            "E0318", f"`{id}` needs a length: this expr never ends", node.span, "expr(..., n=1000)"
+        )
+    if id == "pi":
+        return const(PI_HI)
+    if id == "total":
+        total = binder.context.total_steps
+        if total is None:
+            raise ScheduleError("E0401", "`total` needs total_steps, which is not set", node.span, "total_steps=...")
+        return const(total)
+    if id in NAMES:
+        return symbol(id)
+    value = binder.named(node)
+    if value is None:
+        if binder.is_function(id):
+            raise ScheduleError("E0306", f"`{id}` is a function", node.span, f"{id}(...)")
+        hint = nearest(id, [*NAMES, *binder.names()])
+        raise ScheduleError(
+            "E0201",
+            f"unknown name `{id}`; a formula sees {' '.join(NAMES)}",
+            node.span,
+            f"did you mean `{hint}`?" if hint else None,
+        )
+    match value:
+        case Num(exact) | Dur(exact):
+            return const(number(exact, node.span))
+        case Rate(traced):
+            return traced
+    raise ScheduleError("E0311", f"`{id}` is not a number and cannot be used inside expr(...)", node.span)
+
+
+def _call(node: tree.Call, binder: "Binder", sub: Callable[[tree.Node], Expr]) -> Expr:
+    name, count = node.function, len(node.arguments)
+    if name not in FUNCTIONS and name not in FOLDS:
+        if binder.is_function(name):
+            raise ScheduleError(
+                "E0311", f"`{name}` is a schedule and cannot be used inside expr(...)", node.span, "combine schedules outside"
+            )
+        hint = nearest(name, [*FUNCTIONS, *FOLDS])
+        hint = f"did you mean `{hint}`?" if hint else None
+        raise ScheduleError("E0204", f"unknown function `{name}`", node.function_span, hint)
+    if any(argument.name for argument in node.arguments):
+        raise ScheduleError("E0205", f"`{name}` takes no named arguments here", node.span)
+    if name in FOLDS:
+        if count < 2:
+            raise ScheduleError("E0206", f"`{name}` takes at least 2 arguments, got {count}", node.span)
+        return fold(FOLDS[name], [sub(argument.value) for argument in node.arguments])  # type: ignore[no-any-return]
+    arity, function = FUNCTIONS[name]
+    if count != arity:
+        plural = "argument" if arity == 1 else "arguments"
+        raise ScheduleError("E0206", f"`{name}` takes {arity} {plural}, got {count}", node.span)
+    return function(*(sub(argument.value) for argument in node.arguments))  # type: ignore[no-any-return]

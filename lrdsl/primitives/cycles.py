@@ -1,0 +1,105 @@
+"""Segments that run another schedule again and again, on a clock of their own."""
+
+from fractions import Fraction
+from typing import Any, Protocol
+
+from lrdsl.errors import ScheduleError
+from lrdsl.primitives.signature import INF, Body, Multiple, NonNegative, Times, structure
+from lrdsl.program.expr import const, floor, power, round_index, round_start
+from lrdsl.program.program import FOREVER
+from lrdsl.program.stretch import Piece, Stretch
+
+
+class Stage(Protocol):
+    """Where a structural primitive stands, and how it lowers what it was given."""
+
+    clock: Any
+    begin: int
+    prev: Any
+    base: Any
+    origin: Any
+
+    def lower(self, body: Any, *, clock: Any, prev: Any, base: Any) -> Stretch:
+        """`body` from step 0 of `clock`."""
+        ...
+
+
+@structure
+def repeat(stage: Stage, times: Times, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -> Stretch:
+    """Run a schedule several times: restarts.
+
+        round c = 0 … times - 1 lasts L * mult**c steps (L: the length of ``body``)
+        and runs ``body`` at local time t / mult**c, with base and prev times gain**c
+
+    First step: the body's. After the last round: the body's end value, held. Absolute rates in the body stay.
+
+    Args:
+        times: Number of rounds, at least 1.
+        body: A schedule that ends.
+        mult: Each round is this many times longer than the one before; whole, at least 1.
+        gain: Each round starts at this multiple of the one before.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("repeat(3, cosine(1000), gain=0.5)", base_lr=1.0)
+        >>> schedule.lr(0), schedule.lr(1000), schedule.lr(2000), schedule.lr(3000)
+        (1.0, 0.5, 0.25, 0.0)
+
+    Source: Loshchilov & Hutter 2017 (SGDR), https://arxiv.org/abs/1608.03983; keras ``CosineDecayRestarts``.
+    """
+    return _rounds(stage, times, body, mult, gain)
+
+
+@structure
+def cycle(stage: Stage, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -> Stretch:
+    """Run a schedule for ever: `repeat` without an end.
+
+        round c = 0, 1, … lasts L * mult**c steps (L: the length of ``body``)
+        and runs ``body`` at local time t / mult**c, with base and prev times gain**c
+
+    First step: the body's.
+
+    Args:
+        body: A schedule that ends.
+        mult: Each round is this many times longer than the one before; whole, at least 1.
+        gain: Each round starts at this multiple of the one before.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("cycle(linear(10), mult=2)", base_lr=1.0)
+        >>> schedule.lr(5), schedule.lr(10), schedule.lr(20), schedule.lr(30)
+        (0.5, 1.0, 0.5, 1.0)
+
+    Source: torch ``CosineAnnealingWarmRestarts``; Loshchilov & Hutter 2017 (SGDR), https://arxiv.org/abs/1608.03983
+    """
+    return _rounds(stage, INF, body, mult, gain)
+
+
+def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> Stretch:
+    length = stage.lower(body, clock=const(0), prev=stage.prev, base=stage.base).end
+    if length == 0:
+        raise ScheduleError("E0406", "the body of `repeat` has no steps")
+    t = stage.clock - stage.begin if stage.begin else stage.clock
+    if mult == 1:
+        index = floor(t / length)
+        local = t - index * length
+    else:
+        index = round_index(t, length, mult)
+        local = (t - round_start(t, length, mult)) / power(mult, index)
+    growth = power(gain, index) if gain != 1 else const(1)
+    one = stage.lower(body, clock=local, prev=_times(stage.prev, growth), base=_times(stage.base, growth))
+    value = one.flatten(local)
+    marks = tuple(stage.begin + edge for piece in one.pieces for edge in (piece.end, *piece.marks))
+    if times == INF:
+        piece = Piece(stage.begin, FOREVER, value, value, stage.origin, marks)
+        return Stretch((piece,), stage.begin, FOREVER, Fraction(FOREVER), value)
+    growth = power(gain, const(times - 1)) if gain != 1 else const(1)
+    last = stage.lower(body, clock=const(0), prev=_times(stage.prev, growth), base=_times(stage.base, growth))
+    steps = length * int(times) if mult == 1 else length * ((mult ** int(times) - 1) // (mult - 1))
+    end = stage.begin + steps
+    piece = Piece(stage.begin, end, value, last.out, stage.origin, marks)
+    return Stretch((piece,), stage.begin, end, Fraction(end), last.out)
+
+
+def _times(rate: Any, growth: Any) -> Any:
+    return rate if growth.constant == 1.0 else rate * growth

@@ -1,0 +1,203 @@
+"""Segments that run from one rate to another, and stay there."""
+
+from typing import Any
+
+from lrdsl.primitives.at import At
+from lrdsl.primitives.signature import BASE, FOREVER, PREV, Positive, PositiveRate, Rate, Shape, Steps, segment
+from lrdsl.program.expr import log, minimum, mix, select, sinpi, sqrt, square
+from lrdsl.program.expr import power as raised
+
+
+@segment
+def warmup(at: At, n: Steps, from_: Rate = 0, to: Rate = BASE, shape: Shape = "linear") -> Any:
+    """Ramp up from ``from`` to ``to``.
+
+        lr(t) = from + (to - from) * g(t),   0 <= t < n
+
+    with g = t/n (linear), sin(pi t / 2n)**2 (cosine), ln(t + 1)/ln n (log; 0 if n = 1),
+    1 - sqrt((n - t)/n) (one_minus_sqrt).
+
+    First step: ``from``. After ``n`` steps: ``to``, held. A warm-up names its own start, 0, so update 0 moves
+    nothing; write ``from=`` for another one.
+
+    Args:
+        n: Length, in optimizer steps.
+        from: Learning rate at the start.
+        to: Learning rate at the end; ``1x`` is base.
+        shape: ``linear``, ``cosine``, ``log`` or ``one_minus_sqrt``.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("warmup(4)", base_lr=0.1)
+        >>> [schedule.lr(t) for t in range(6)]
+        [0.0, 0.025, 0.05, 0.07500000000000001, 0.1, 0.1]
+
+    Source: Goyal et al. 2017, gradual warm-up, https://arxiv.org/abs/1706.02677; log: DeepSpeed ``WarmupLR``;
+    1-sqrt: transformers ``warmup_stable_decay``.
+    """
+    shapes = {
+        "linear": lambda: at.u,
+        "cosine": lambda: square(sinpi(at.u / 2)),
+        # Reaches 1 one step early, at t = n - 1, as DeepSpeed's does.
+        "log": lambda: select(at.t >= at.n, 1.0, minimum(log(at.t + 1.0) / log(at.n), 1.0) if at.n > 1 else 0.0),
+        "one_minus_sqrt": lambda: at.u / (1.0 + sqrt(at.left)),  # 1 - sqrt(left), keeping its digits near 0
+    }
+    return mix(to, from_, shapes[shape]())
+
+
+@segment(alias={"min": "to"})
+def linear(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV) -> Any:
+    """Straight line from the incoming learning rate to ``to``.
+
+        lr(t) = to + (from - to) * (n - t)/n,   0 <= t < n
+
+    First step: ``from``. After ``n`` steps: ``to``, held.
+
+    Args:
+        n: Length, in optimizer steps.
+        to: Learning rate at the end; ``0.1x`` is a tenth of base. Also written ``min``.
+        from: Learning rate at the start. Default: where the segment on the left ended.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("linear(100, to=0.5x)", base_lr=1.0)
+        >>> schedule.lr(0), schedule.lr(50), schedule.lr(100)
+        (1.0, 0.75, 0.5)
+
+    Source: torch ``LinearLR``; Devlin et al. 2019 (BERT), https://arxiv.org/abs/1810.04805
+    """
+    return mix(from_, to, at.left)
+
+
+@segment(alias={"min": "to"})
+def cosine(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV) -> Any:
+    """Half-cosine decay from the incoming learning rate to ``to``.
+
+        lr(t) = to + (from - to) * (1 + cos(pi * t / n)) / 2,   0 <= t < n
+
+    First step: ``from``. After ``n`` steps: ``to``, held (torch and transformers climb back).
+
+    Args:
+        n: Length, in optimizer steps.
+        to: Learning rate at the end; ``0.1x`` is a tenth of base. Also written ``min``.
+        from: Learning rate at the start. Default: where the segment on the left ended.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("cosine(100)", base_lr=0.1)
+        >>> schedule.lr(0), schedule.lr(100)
+        (0.1, 0.0)
+
+    Source: Loshchilov & Hutter 2017, SGDR (its cosine, without restarts). https://arxiv.org/abs/1608.03983
+    """
+    return mix(from_, to, square(sinpi(at.left / 2)))  # (1 + cos(pi t/n))/2 without its cancellation near the end
+
+
+@segment(alias={"min": "to"})
+def polynomial(at: At, n: Steps, power: Positive = 1, to: Rate = 0, from_: Rate = PREV) -> Any:
+    """Power of the time that is left.
+
+        lr(t) = to + (from - to) * ((n - t)/n)**power,   0 <= t < n
+
+    First step: ``from``. After ``n`` steps: ``to``, held.
+
+    Args:
+        n: Length, in optimizer steps.
+        power: Exponent, above 0; 1 is `linear`.
+        to: Learning rate at the end. Also written ``min``.
+        from: Learning rate at the start. Default: where the segment on the left ended.
+
+    Example:
+        >>> import lrdsl
+        >>> lrdsl.compile("polynomial(4, power=2)", base_lr=1.0).lr(2)
+        0.25
+
+    Source: torch ``PolynomialLR``; Chen et al. 2018 (DeepLab, power 0.9), https://arxiv.org/abs/1606.00915
+    """
+    return mix(from_, to, raised(at.left, power))
+
+
+@segment(alias={"min": "to"})
+def one_minus_sqrt(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV) -> Any:
+    """One minus the square root of the time that has passed: a steep, then gentle cooldown.
+
+        lr(t) = to + (from - to) * (1 - sqrt(t/n)),   0 <= t < n
+
+    First step: ``from``. After ``n`` steps: ``to``, held.
+
+    Args:
+        n: Length, in optimizer steps.
+        to: Learning rate at the end. Also written ``min``.
+        from: Learning rate at the start. Default: where the segment on the left ended.
+
+    Example:
+        >>> import lrdsl
+        >>> lrdsl.compile("one_minus_sqrt(100)", base_lr=1.0).lr(25)
+        0.5
+
+    Source: Hägele et al. 2024, https://arxiv.org/abs/2405.18392
+    """
+    # 1 - sqrt(u) = (1 - u) / (1 + sqrt(u)), which keeps its digits near the end.
+    return mix(from_, to, at.left / (1.0 + sqrt(at.u)))
+
+
+@segment(alias={"min": "to"})
+def geometric(at: At, n: Steps, to: PositiveRate, from_: PositiveRate = PREV) -> Any:
+    """Exponential curve that hits ``to`` exactly: equal ratios in equal times.
+
+        lr(t) = from * (to / from)**(t/n),   0 <= t < n
+
+    First step: ``from``. After ``n`` steps: ``to``, held. Both must be above 0.
+
+    Args:
+        n: Length, in optimizer steps.
+        to: Learning rate at the end. Also written ``min``.
+        from: Learning rate at the start. Default: where the segment on the left ended.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("geometric(2, to=0.25x)", base_lr=1.0)
+        >>> [schedule.lr(t) for t in range(4)]
+        [1.0, 0.5, 0.25, 0.25]
+
+    Source: fastai ``SchedExp``; Smith 2017 (range test), https://arxiv.org/abs/1506.01186
+    """
+    return select(at.u >= 1.0, to, from_ * raised(to / from_, at.u))
+
+
+@segment
+def hold(at: At, n: Steps = FOREVER) -> Any:
+    """Keep the incoming learning rate.
+
+        lr(t) = prev
+
+    Args:
+        n: Length, in optimizer steps. Default: for ever.
+
+    Example:
+        >>> import lrdsl
+        >>> lrdsl.compile("warmup(10) >> hold()", base_lr=0.1).lr(1_000_000)
+        0.1
+    """
+    return at.prev
+
+
+@segment
+def constant(at: At, value: Rate, n: Steps = FOREVER) -> Any:
+    """A learning rate that is written down.
+
+        lr(t) = value
+
+    Args:
+        value: The rate; ``0.5x`` is half of base.
+        n: Length, in optimizer steps. Default: for ever.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("constant(0.25x, 6) >> constant(1x)", base_lr=0.1)
+        >>> schedule.lr(5), schedule.lr(6)
+        (0.025, 0.1)
+
+    Source: torch ``ConstantLR`` (there a factor for a while, then base).
+    """
+    return value

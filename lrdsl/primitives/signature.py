@@ -1,0 +1,214 @@
+"""How a primitive is declared: a Python function whose signature is the language's.
+
+The annotations below say what each argument means; names, order, defaults, ranges,
+units and did-you-mean all come from the signature. Registering is what the decorators
+do, so adding a primitive changes nothing else.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, get_args
+
+from lrdsl.program.expr import Expr, symbol
+
+INF = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an argument may be. `name` decides the conversion in ``language/arguments.py``."""
+
+    name: str
+    above: float = -INF
+    least: float = -INF
+    below: float = INF
+    most: float = INF
+    words: tuple[str, ...] = ()
+
+    def admits(self, value: float) -> bool:
+        """Is a number inside the stated range?"""
+        return self.above < value < self.below and self.least <= value <= self.most
+
+    @property
+    def range(self) -> str:
+        """The range in words, as in "must be …"."""
+        if self.above > -INF and self.below < INF:
+            return f"between {self.above:g} and {self.below:g}"
+        if self.above > -INF:
+            return f"greater than {self.above:g}"
+        return f"at least {self.least:g}"
+
+
+# What the formula function receives is the first argument of Annotated.
+Steps = Annotated[int, Kind("steps")]
+"""The length of a segment, in whole steps; `until=` may stand for it."""
+Period = Annotated[int, Kind("period")]
+"""Whole steps, at least 1, rounded half-up."""
+Span = Annotated[float, Kind("real", above=0)]
+"""Steps as an exact real number above 0."""
+Positions = Annotated[tuple[int, ...], Kind("positions")]
+"""Whole steps inside the segment."""
+Rate = Annotated[Any, Kind("rate")]
+"""A rate: absolute, ``0.1x``, or in terms of ``base`` and ``prev``."""
+PositiveRate = Annotated[Any, Kind("rate", above=0)]
+"""A rate that must be above 0."""
+OptionalRate = Annotated[Any, Kind("rate")]
+"""A rate that may be left out."""
+Rates = Annotated[tuple[Any, ...] | None, Kind("rates")]
+Number = Annotated[float, Kind("number")]
+Positive = Annotated[float, Kind("number", above=0)]
+NonNegative = Annotated[float, Kind("number", least=0)]
+Ratio = Annotated[float, Kind("number", above=0, below=1)]
+Count = Annotated[int, Kind("whole", least=0)]
+Times = Annotated[int, Kind("times", least=1)]
+Multiple = Annotated[int, Kind("whole", least=1)]
+Metric = Annotated[str, Kind("metric")]
+Body = Annotated[Any, Kind("schedule")]
+Formula = Annotated[Expr, Kind("formula")]
+Shape = Annotated[str, Kind("choice", words=("linear", "cosine", "log", "one_minus_sqrt"))]
+Mode = Annotated[str, Kind("choice", words=("min", "max"))]
+ThresholdMode = Annotated[str, Kind("choice", words=("rel", "abs"))]
+
+PREV: Any = symbol("prev")
+"""Default of ``from``: the rate on entering the segment."""
+BASE: Any = symbol("base")
+"""``1x``."""
+FOREVER: Any = INF
+"""Default of an ``n`` that may be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a primitive."""
+
+    name: str  # as written in the language
+    python: str  # as written in the function: `from_` for `from`
+    kind: Kind
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Must it be given?"""
+        return self.default is inspect.Parameter.empty
+
+    def __str__(self) -> str:
+        if self.required:
+            return self.name
+        if self.default is BASE:
+            return f"{self.name}=1x"
+        shown = "none" if self.default is None else f"{self.default:g}" if _is_number(self.default) else self.default
+        return f"{self.name}={shown}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """A segment or modifier: its name, its arguments and its one function."""
+
+    name: str
+    function: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def doc(self) -> str:
+        """The docstring."""
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def signature(self) -> str:
+        """As in ``cosine(n, to=0, from=prev)``."""
+        return f"{self.name}({', '.join(map(str, self.parameters))})"
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of that name or alias."""
+        name = self.aliases.get(name, name)
+        return next((p for p in self.parameters if p.name == name), None)
+
+    @property
+    def length(self) -> Parameter | None:
+        """The parameter that is the segment's length."""
+        return next((p for p in self.parameters if p.kind.name == "steps"), None)
+
+
+class Segment(Primitive):
+    """Owns a stretch of steps. The function maps `At` and the arguments to the value there."""
+
+
+class Structure(Primitive):
+    """A segment that rewrites the clock or the tree: its function gets a `Stage` and gives a `Stretch`."""
+
+
+class Modifier(Primitive):
+    """Maps the value of what stands on its left. The function takes that value first."""
+
+
+@dataclass(frozen=True)
+class ObservedModifier(Modifier):
+    """A modifier driven by reports: `function` is its update, `value` its effect."""
+
+    slots: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    effect: Callable[..., Expr] | None = None
+
+    def value(self, function: Callable[..., Expr]) -> Callable[..., Expr]:
+        """Decorator: the function from (value, state, arguments it names) to the modified value."""
+        object.__setattr__(self, "effect", function)
+        return function
+
+    def modified(self, value: Expr, state: Any, arguments: Mapping[str, Any]) -> Expr:
+        """The modified value; `effect` names the arguments it wants."""
+        assert self.effect is not None
+        wanted = list(inspect.signature(self.effect).parameters)[2:]
+        return self.effect(value, state, **{name: arguments[name] for name in wanted})
+
+
+SEGMENTS: dict[str, Segment | Structure] = {}
+MODIFIERS: dict[str, Modifier] = {}
+
+
+def _read(function: Callable[..., Any], skip: int) -> tuple[str, tuple[Parameter, ...]]:
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
+    read = [Parameter(p.name.rstrip("_"), p.name, get_args(p.annotation)[1], p.default) for p in parameters]
+    return function.__name__.rstrip("_"), tuple(read)
+
+
+def segment(function: Callable[..., Any] | None = None, *, alias: Mapping[str, str] | None = None) -> Any:
+    """Register a segment: ``f(at, arguments) -> Expr``."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        name, parameters = _read(function, 1)
+        SEGMENTS[name] = Segment(name, function, parameters, MappingProxyType(dict(alias or {})))
+        return function
+
+    return register(function) if function else register
+
+
+def structure(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a structural segment: ``f(stage, arguments) -> Stretch``."""
+    name, parameters = _read(function, 1)
+    SEGMENTS[name] = Structure(name, function, parameters)
+    return function
+
+
+def modifier(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a pure modifier: ``f(value, arguments) -> Expr``."""
+    name, parameters = _read(function, 1)
+    MODIFIERS[name] = Modifier(name, function, parameters)
+    return function
+
+
+def observed(**slots: float) -> Callable[[Callable[..., Any]], ObservedModifier]:
+    """Register a metric-driven modifier: ``f(state, report, arguments) -> {slot: Expr}``, with its slots' first values."""
+
+    def register(function: Callable[..., Any]) -> ObservedModifier:
+        name, parameters = _read(function, 2)
+        made = ObservedModifier(name, function, parameters, slots=MappingProxyType(slots))
+        MODIFIERS[name] = made
+        return made
+
+    return register

@@ -1,0 +1,285 @@
+"""`Expr`: a formula that traces itself into opcodes.
+
+A primitive is a plain Python function. Called with floats it computes; called with
+`Expr` it builds a graph, from which the assembler makes code. The helpers below
+(`mix`, `sinpi`, `select`, …) and the operators accept either. What is constant is
+folded at once, by the very function that the evaluators run.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lrdsl.program import elementary
+from lrdsl.program.arithmetic import FLOATS
+from lrdsl.program.opcodes import OPCODES
+
+
+class Expr:
+    """One node of a formula: an opcode over operands, or a leaf.
+
+    Leaves are ``CONSTANT`` (payload: the float), ``STEP``, ``STATE`` (payload: the slot),
+    ``REPORT`` and ``SYMBOL`` (payload: a name that `substitute` must fill in before assembly).
+    """
+
+    __slots__ = ("operands", "operation", "payload")
+
+    def __init__(self, operation: str, operands: tuple["Expr", ...] = (), payload: Any = None) -> None:
+        self.operation = operation
+        self.operands = operands
+        self.payload = payload
+
+    @property
+    def constant(self) -> float | None:
+        """The value, if it is known now."""
+        return self.payload if self.operation == "CONSTANT" else None
+
+    def __bool__(self) -> bool:
+        raise TypeError("a formula is traced, not run: use select(condition, yes, no) instead of `if`")
+
+    def __repr__(self) -> str:
+        if not self.operands:
+            return str(self.payload) if self.payload is not None else self.operation.lower()
+        return f"{self.operation.lower()}({', '.join(map(repr, self.operands))})"
+
+    def __add__(self, other: Any) -> "Expr":
+        return _node("ADD", self, other)
+
+    def __radd__(self, other: Any) -> "Expr":
+        return _node("ADD", other, self)
+
+    def __sub__(self, other: Any) -> "Expr":
+        return _node("SUB", self, other)
+
+    def __rsub__(self, other: Any) -> "Expr":
+        return _node("SUB", other, self)
+
+    def __mul__(self, other: Any) -> "Expr":
+        return _node("MUL", self, other)
+
+    def __rmul__(self, other: Any) -> "Expr":
+        return _node("MUL", other, self)
+
+    def __truediv__(self, other: Any) -> "Expr":
+        return _node("DIV", self, other)
+
+    def __rtruediv__(self, other: Any) -> "Expr":
+        return _node("DIV", other, self)
+
+    def __neg__(self) -> "Expr":
+        return _node("NEG", self)
+
+    def __abs__(self) -> "Expr":
+        return _node("ABS", self)
+
+    def __lt__(self, other: Any) -> "Expr":
+        return _node("LT", self, other)
+
+    def __le__(self, other: Any) -> "Expr":
+        return _node("LE", self, other)
+
+    def __gt__(self, other: Any) -> "Expr":
+        return _node("LT", other, self)
+
+    def __ge__(self, other: Any) -> "Expr":
+        return _node("LE", other, self)
+
+
+Scalar = Expr | float
+"""What a formula's helper takes and gives: a traced number or a plain one."""
+
+STEP = Expr("STEP", (), "step")
+REPORT = Expr("REPORT")
+_MEANING = {row.name: row.meaning for row in OPCODES if row.meaning is not None}
+
+
+def const(value: float) -> Expr:
+    """A number known now."""
+    return Expr("CONSTANT", (), float(value))
+
+
+def symbol(name: str) -> Expr:
+    """A number that `substitute` will fill in."""
+    return Expr("SYMBOL", (), name)
+
+
+def state(slot: int) -> Expr:
+    """The content of a state slot."""
+    return Expr("STATE", (), slot)
+
+
+def _node(operation: str, *operands: Any) -> Expr:
+    nodes = tuple(x if isinstance(x, Expr) else const(x) for x in operands)
+    if all(x.operation == "CONSTANT" for x in nodes):
+        return const(_MEANING[operation](FLOATS, *(x.payload for x in nodes)))
+    simpler = _identity(operation, *nodes)
+    return Expr(operation, nodes) if simpler is None else simpler
+
+
+def _identity(operation: str, *nodes: Expr) -> Expr | None:
+    """What an operation with a neutral operand comes to; exact for every float."""
+    first, last = nodes[0], nodes[-1]
+    if operation == "MUL" and first.constant == 1.0:
+        return last
+    if operation in ("MUL", "DIV") and last.constant == 1.0:
+        return first
+    if operation == "SUB" and last.constant == 0.0 and math.copysign(1.0, last.payload) > 0:
+        return first
+    if operation == "SELECT" and first.constant is not None:
+        return nodes[1] if first.constant != 0.0 else nodes[2]
+    if operation == "MIX" and last.constant is not None and last.constant in (0.0, 1.0):
+        return nodes[0] if last.constant == 1.0 else nodes[1]  # rates are finite: no 0 * inf is lost
+    return None
+
+
+def apply(operation: str, *operands: Scalar) -> Any:
+    """An opcode on floats (computed) or on anything traced (a new node)."""
+    if any(isinstance(x, Expr) for x in operands):
+        return _node(operation, *operands)
+    return _MEANING[operation](FLOATS, *map(float, operands))
+
+
+def substitute(root: Expr, symbols: Mapping[str, Expr]) -> Expr:
+    """`root` with symbols (and ``step``) replaced by name, folding what becomes constant."""
+    done: dict[int, Expr] = {}
+
+    def visit(node: Expr) -> Expr:
+        found = done.get(id(node))
+        if found is None:
+            if node.operation in ("SYMBOL", "STEP") and node.payload in symbols:
+                found = symbols[node.payload]
+            elif node.operands:
+                operands = tuple(visit(x) for x in node.operands)
+                same = all(new is old for new, old in zip(operands, node.operands, strict=True))
+                found = node if same else _node(node.operation, *operands)
+            else:
+                found = node
+            done[id(node)] = found
+        return found
+
+    return visit(root)
+
+
+def symbols_in(root: Expr) -> set[str]:
+    """The names `root` still waits for."""
+    names, stack, seen = set(), [root], set()
+    while stack:
+        node = stack.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            stack.extend(node.operands)
+            if node.operation == "SYMBOL":
+                names.add(node.payload)
+    return names
+
+
+# --- the vocabulary of formulas ------------------------------------------------------------------------------
+
+
+def select(condition: Scalar, yes: Scalar, no: Scalar) -> Any:
+    """`yes` where `condition` is not 0, else `no`; both are computed."""
+    return apply("SELECT", condition, yes, no)
+
+
+def mix(start: Scalar, end: Scalar, w: Scalar) -> Any:
+    """``end + (start - end) * w``: `start` at w = 1, `end` at w = 0, both exact."""
+    return apply("MIX", start, end, w)
+
+
+def minimum(a: Scalar, b: Scalar) -> Any:
+    """The smaller of two."""
+    return apply("MIN", a, b)
+
+
+def maximum(a: Scalar, b: Scalar) -> Any:
+    """The larger of two."""
+    return apply("MAX", a, b)
+
+
+def equal(a: Scalar, b: Scalar) -> Any:
+    """1 if a = b, else 0. (``==`` on `Expr` keeps Python's meaning.)"""
+    return apply("EQ", a, b)
+
+
+def either(a: Scalar, b: Scalar) -> Any:
+    """Is one of two answers yes?"""
+    return maximum(a, b)
+
+
+def both(a: Scalar, b: Scalar) -> Any:
+    """Are two answers yes?"""
+    return apply("MUL", a, b)
+
+
+def finite(a: Scalar) -> Any:
+    """1 if `a` is neither infinite nor nan, else 0."""
+    return apply("FINITE", a)
+
+
+def floor(a: Scalar) -> Any:
+    """Largest whole number not above `a`."""
+    return apply("FLOOR", a)
+
+
+def ceil(a: Scalar) -> Any:
+    """Smallest whole number not below `a`."""
+    return apply("CEIL", a)
+
+
+def sqrt(a: Scalar) -> Any:
+    """Square root; nan below 0."""
+    return apply("SQRT", a)
+
+
+def square(a: Scalar) -> Any:
+    """``a * a``."""
+    return apply("MUL", a, a)
+
+
+def sinpi(a: Scalar) -> Any:
+    """``sin(pi * a)``, exact at multiples of 1/2."""
+    return apply("SINPI", a)
+
+
+def cospi(a: Scalar) -> Any:
+    """``cos(pi * a)``, exact at multiples of 1/2."""
+    return apply("COSPI", a)
+
+
+def exp2(a: Scalar) -> Any:
+    """``2 ** a``."""
+    return apply("EXP2", a)
+
+
+def exp(a: Scalar) -> Any:
+    """``e ** a``."""
+    return apply("EXP", a)
+
+
+def log2(a: Scalar) -> Any:
+    """Logarithm to base 2."""
+    return apply("LOG2", a)
+
+
+def log(a: Scalar) -> Any:
+    """Natural logarithm."""
+    return apply("LOG", a)
+
+
+def power(x: Scalar, y: Scalar) -> Any:
+    """``x ** y``; where only `x` is known now, its logarithm is taken now, in double-double."""
+    base = x.constant if isinstance(x, Expr) else float(x)
+    if base is not None and 0.0 < base < elementary.INF and isinstance(y, Expr) and y.constant is None:
+        high, low = elementary.log2_of(base)
+        return apply("POWER_OF", y, high, low)
+    return apply("POWER", x, y)
+
+
+def round_index(t: Scalar, length: Scalar, factor: Scalar) -> Any:
+    """Which round holds step `t`, when round c lasts ``length * factor ** c`` steps."""
+    return apply("ROUND_INDEX", t, length, factor)
+
+
+def round_start(t: Scalar, length: Scalar, factor: Scalar) -> Any:
+    """The first step of that round."""
+    return apply("ROUND_START", t, length, factor)

@@ -1,0 +1,114 @@
+"""`Program`: what a schedule is once its text is gone. Plain numbers, nothing else.
+
+Everything above this module makes Programs, everything below runs them. `pack` is
+the same thing as one block of 8-byte words, which ``csrc/program.h`` reads in place,
+on the host or on a device.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from lrdsl.program.opcodes import OPCODES
+
+FOREVER = 2**63 - 1
+"""The end of a stretch that never ends."""
+STACK = 64
+"""Numbers on the stack, and as many locals, at most."""
+CODE = 4096
+"""Instructions at most."""
+MAGIC = 0x314C5344524C  # "LRDSL1" as little-endian bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A run of instructions: straight-line, entered at `start`, left after `count`."""
+
+    start: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`code` gives the value for the steps from `begin` to the next segment's `begin`."""
+
+    begin: int
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The memory of one metric-driven modifier.
+
+    A report of `metric` made before update s runs `code` if ``begin <= s < end``. The code reads
+    old slots and leaves one new number per slot, which then replace the old ones together.
+    """
+
+    metric: int
+    begin: int
+    end: int
+    slot: int
+    slots: int
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One target's schedule as plain data.
+
+    Attributes:
+        segments: In order of `begin`; the first begins at step 0 and the last never ends.
+        machines: In order of appearance; each owns its own slots.
+        code: Instructions ``(opcode number, argument)``.
+        constants: float64 numbers.
+        state: First value of every slot.
+        slots: Name of every slot, as in ``plateau.best``, for checkpoints and people.
+        metrics: Names that `Machine.metric` counts through.
+        stack: Stack slots the deepest code needs.
+        locals: Local slots the code uses.
+    """
+
+    segments: tuple[Segment, ...]
+    machines: tuple[Machine, ...]
+    code: tuple[tuple[int, int], ...]
+    constants: tuple[float, ...]
+    state: tuple[float, ...]
+    slots: tuple[str, ...]
+    metrics: tuple[str, ...]
+    stack: int
+    locals: int
+
+    def pack(self) -> bytes:
+        """The Program as 8-byte little-endian words, names left out."""
+        words = [MAGIC, len(self.segments), len(self.machines), len(self.code)]
+        words += [len(self.constants), len(self.state), self.stack, self.locals]
+        for segment in self.segments:
+            words += [segment.begin, segment.code.start, segment.code.count]
+        for m in self.machines:
+            words += [m.metric, m.begin, m.end, m.slot, m.slots, m.code.start, m.code.count]
+        words += [operation | argument << 8 for operation, argument in self.code]
+        numbers = self.constants + self.state
+        return struct.pack(f"<{len(words)}q{len(numbers)}d", *words, *numbers)
+
+    def listing(self) -> str:
+        """The code as text, for people."""
+        lines = []
+        for segment in self.segments:
+            lines.append(f"from step {segment.begin}:")
+            lines += self._lines(segment.code)
+        for machine in self.machines:
+            end = "for ever" if machine.end == FOREVER else f"before {machine.end}"
+            lines.append(f"on {self.metrics[machine.metric]} from step {machine.begin} {end}:")
+            lines += self._lines(machine.code)
+        return "\n".join(lines)
+
+    def _lines(self, code: Code) -> list[str]:
+        lines = []
+        for operation, argument in self.code[code.start : code.start + code.count]:
+            name = OPCODES[operation].name
+            shown = {"CONSTANT": lambda i: repr(self.constants[i]), "STATE": lambda i: self.slots[i]}.get(name, str)
+            lines.append(f"    {name} {shown(argument)}" if name in ARGUED else f"    {name}")
+        return lines
+
+
+ARGUED = ("CONSTANT", "STATE", "LOAD", "STORE")
+"""Opcodes whose argument means something."""

@@ -1,0 +1,396 @@
+"""`compile` and `Schedule`: a text, bound and ready to be asked for rates."""
+
+import math
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from lrdsl import checks, evaluators
+from lrdsl.errors import Note, ScheduleError
+from lrdsl.evaluators.scalar import ScalarEvaluator
+from lrdsl.language.binder import TARGETS, Binder
+from lrdsl.language.context import Context
+from lrdsl.language.lowering import Lowered, lower
+from lrdsl.language.parser import parse
+from lrdsl.language.printer import render
+from lrdsl.language.tree import Script
+from lrdsl.program.assembler import Assembler
+from lrdsl.program.expr import Expr
+from lrdsl.program.program import FOREVER, Program, Segment
+
+LANGUAGE = 1
+Group = str | int | None
+
+
+class Track:
+    """One target of one group, live: a Program, the evaluator that runs it, and its state."""
+
+    __slots__ = ("evaluator", "lowered", "program", "state")
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self.program = lowered.program
+        self.evaluator = evaluators.evaluator(self.program)
+        self.state = array("d", self.program.state)
+
+    def value(self, step: int) -> float:
+        """The value for update `step`, with the state of now."""
+        return self.evaluator.value(step, self.state)
+
+    def values(self, steps: Any) -> Any:
+        """The values for an int64 buffer of updates."""
+        return self.evaluator.values(steps, self.state)
+
+    def observe(self, metric: str, report: float, step: int) -> None:
+        """Take a report made before update `step`."""
+        self.evaluator.observe(metric, report, step, self.state)
+
+    def reset(self) -> None:
+        """Forget every report."""
+        self.state[:] = array("d", self.program.state)
+
+    @property
+    def length(self) -> float:
+        """Steps until the value is held for ever; inf if that never happens."""
+        end = self.lowered.stretch.end
+        return math.inf if end == FOREVER else end
+
+    def settle(self, value: Expr) -> float:
+        """A value that flows from one segment to the next, with the state of now."""
+        if value.constant is not None:
+            return value.constant
+        code = Assembler()
+        segment = Segment(0, code.add([value]))
+        program = self.program
+        closed = code.finish([segment], program.machines, program.state, program.slots, program.metrics)
+        return ScalarEvaluator(closed).value(0, self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """One row of a schedule's segment table.
+
+    Attributes:
+        begin: First step.
+        end: Step after the last; inf if it never ends.
+        label: The segment's canonical text.
+        first: Value at `begin`.
+        last: Value at ``end - 1``; nan for an endless segment.
+        out: Value flowing on at `end`; nan for an endless segment.
+        jump: ``first`` relative to what stood before, minus 1; 0 where nothing jumps.
+    """
+
+    begin: int
+    end: float
+    label: str
+    first: float
+    last: float
+    out: float
+    jump: float
+
+
+class Schedule:
+    """A learning-rate schedule: a pure function of the step and of what was observed. Made by `compile`."""
+
+    def __init__(self, text: str, script: Script, context: Context, tracks: dict[tuple[str, Group], Track]) -> None:
+        self.text = text
+        self.tracks = tracks
+        self._script = script
+        self._context = context
+        self._observed: dict[str, int] = {}
+        self._notes: tuple[Note, ...] | None = None
+
+    # --- rates ------------------------------------------------------------------------------------------------
+
+    def lr(self, step: int) -> float:
+        """The learning rate of update `step` (0-based), with the metrics observed so far.
+
+        Args:
+            step: A whole number >= 0.
+
+        Raises:
+            ScheduleError: `step` is negative or not whole.
+        """
+        return self.value("lr", step)
+
+    def lrs(self, steps: Iterable[int]) -> Any:
+        """The learning rates of many updates, a float64 array; equal bits to ``[lr(s) for s in steps]``."""
+        return self.values("lr", steps)
+
+    def value(self, target: str, step: int, group: Group = None) -> float:
+        """The value of any target. One that the text does not name gives its base.
+
+        Args:
+            target: ``lr``, ``weight_decay``, ``momentum``, ``beta1``, ``beta2``, ``eps`` or ``dampening``.
+            step: A whole number >= 0.
+            group: Name or index of a parameter group.
+
+        Raises:
+            ScheduleError: Unknown target, no base for it, or a wrong step.
+        """
+        step = _whole(step)
+        track = self._find(target, group)
+        return self._base(target, group) if track is None else track.value(step)
+
+    def values(self, target: str, steps: Iterable[int], group: Group = None) -> Any:
+        """The values of any target for many updates, as a float64 array."""
+        import numpy as np
+
+        given = np.asarray(steps if isinstance(steps, np.ndarray) else list(steps))
+        if given.size and (given.ndim != 1 or given.dtype.kind not in "iu"):
+            raise ScheduleError("E0801", f"expected a 1-D sequence of whole steps, got {given.dtype} of {given.ndim}-D")
+        array_of_steps = np.ascontiguousarray(given, dtype=np.int64)
+        if given.size and int(given.min()) < 0:
+            raise ScheduleError("E0801", f"expected a step >= 0, got {int(given.min())}")
+        track = self._find(target, group)
+        if track is None:
+            return np.full(array_of_steps.shape, self._base(target, group))
+        return np.asarray(track.values(array_of_steps), dtype=np.float64)
+
+    # --- metrics and state --------------------------------------------------------------------------------------
+
+    def observe(self, value: float, metric: str = "loss", *, step: int | None = None) -> None:
+        """Report a metric.
+
+        Args:
+            value: The observed number; one that is not finite counts as bad.
+            metric: Its name, as in ``plateau(metric=...)``.
+            step: The update that the report was made before. Default: one more than that of the last report of this
+                metric; 1 for the first one, which is one report after every update.
+
+        Raises:
+            ScheduleError: No modifier listens to `metric`, or a wrong step.
+        """
+        if metric not in self.metrics:
+            listened = f"it listens to: {', '.join(self.metrics)}" if self.metrics else "it listens to none"
+            raise ScheduleError("E0209", f"no modifier of this schedule listens to `{metric}`", hint=listened)
+        step = self._observed.get(metric, 0) + 1 if step is None else _whole(step)
+        for track in self.tracks.values():
+            track.observe(metric, float(value), step)
+        self._observed[metric] = step
+
+    def state_dict(self) -> dict[str, Any]:
+        """Text, context and modifier state as plain numbers and strings."""
+        modifiers = {_key(*key): dict(zip(t.program.slots, t.state, strict=True)) for key, t in self.tracks.items()}
+        return {
+            "language": LANGUAGE,
+            "text": str(self),
+            "context": self.context,
+            "modifiers": {key: slots for key, slots in modifiers.items() if slots},
+            "observed": dict(self._observed),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], *, reschedule: bool = False) -> None:
+        """Take back what `state_dict` gave.
+
+        Args:
+            state: The dictionary.
+            reschedule: Accept the state of another text or context: modifier state then starts afresh.
+
+        Raises:
+            ScheduleError: E0802, the saved schedule is a different one. Nothing has changed.
+            ValueError: The dictionary is malformed. Nothing has changed.
+        """
+        expected = self.state_dict()
+        if not isinstance(state, Mapping) or set(state) != set(expected):
+            raise ValueError(f"expected a schedule state with the keys {', '.join(sorted(expected))}")
+        same = all(state[key] == expected[key] for key in ("language", "text", "context"))
+        if not same and not reschedule:
+            message = f"the saved schedule is a different one: `{state['text']}`"
+            raise ScheduleError("E0802", message, hint="pass reschedule=True to run the new text from here")
+        if not same:
+            for track in self.tracks.values():
+                track.reset()
+            self._observed = {}
+            return
+        loaded = self._read_modifiers(state["modifiers"], expected["modifiers"])
+        observed = {str(metric): _whole(step) for metric, step in state["observed"].items()}
+        for key, slots in loaded.items():
+            self.tracks[key].state[:] = slots
+        self._observed = observed
+
+    def _read_modifiers(self, given: Any, expected: Any) -> "dict[tuple[str, Group], array[float]]":
+        if not isinstance(given, Mapping) or set(given) != set(expected):
+            raise ValueError(f"expected modifier state for {', '.join(expected) or 'nothing'}")
+        loaded = {}
+        for key, track in self.tracks.items():
+            slots = given.get(_key(*key), {})
+            if set(slots) != set(track.program.slots) or not all(_finite(x) for x in slots.values()):
+                raise ValueError(f"expected finite numbers for {', '.join(track.program.slots)}")
+            loaded[key] = array("d", (float(slots[name]) for name in track.program.slots))
+        return loaded
+
+    # --- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def context(self) -> dict[str, float | int]:
+        """What the text was bound to, as plain numbers."""
+        return self._context.plain()
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What is not wrong but worth knowing."""
+        if self._notes is None:
+            self._notes = tuple(checks.notes(self, self._context.total_steps))
+        return self._notes
+
+    @property
+    def length(self) -> float:
+        """Steps of ``lr`` until it is held for ever: an int, or inf."""
+        track = self._find("lr", None)
+        return 0 if track is None else track.length
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Targets the text names."""
+        return tuple(dict.fromkeys(target for target, _ in self.tracks))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics its modifiers listen to."""
+        return tuple(dict.fromkeys(name for track in self.tracks.values() for name in track.program.metrics))
+
+    def track(self, target: str, *groups: Group) -> Track | None:
+        """The live schedule of a target: that of the first group named that has its own, else the common one."""
+        for group in (*groups, None):
+            found = self.tracks.get((target, group))
+            if found is not None:
+                return found
+        return None
+
+    def program(self, target: str = "lr", group: Group = None) -> Program:
+        """The Program of a target.
+
+        Raises:
+            ScheduleError: The text does not name it.
+        """
+        return self._track(target, group).program
+
+    def segments(self, target: str = "lr", group: Group = None) -> tuple[SegmentRow, ...]:
+        """The segment table of a target: begin, end, label, rates in and out, jumps."""
+        track = self._track(target, group)
+        rows: list[SegmentRow] = []
+        before: float | None = None
+        for piece in track.lowered.stretch.pieces:
+            first = track.value(piece.begin)
+            endless = piece.end == FOREVER
+            last = math.nan if endless else track.value(piece.end - 1)
+            out = math.nan if endless else track.settle(piece.out)
+            jump = 0.0 if before is None or before == first else (first / before - 1 if before else math.inf)
+            label = render(piece.origin)
+            rows.append(SegmentRow(piece.begin, math.inf if endless else piece.end, label, first, last, out, jump))
+            before = out
+        return tuple(rows)
+
+    def __str__(self) -> str:
+        return render(self._script)
+
+    def __repr__(self) -> str:
+        return f"Schedule({str(self)!r}, length={self.length})"
+
+    def _repr_svg_(self) -> str:
+        from lrdsl.plotting import curve, svg
+
+        return svg.render([curve.of(self)])
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (self.text, self._context, self.state_dict())
+
+    def _track(self, target: str, group: Group) -> Track:
+        track = self._find(target, group)
+        if track is None:
+            raise ScheduleError("E0803", f"the schedule does not name `{target}`", hint=f"it names {', '.join(self.targets)}")
+        return track
+
+    def _find(self, target: str, group: Group) -> Track | None:
+        if target not in TARGETS:
+            raise ScheduleError("E0803", f"unknown target `{target}`", hint=f"targets are {', '.join(TARGETS)}")
+        return self.track(target, group)
+
+    def _base(self, target: str, group: Group) -> float:
+        base = self._context.base(target, group)
+        if base is None:
+            raise ScheduleError("E0803", f"the schedule does not name `{target}`, and no base is known for it")
+        return base
+
+
+def compile(
+    text: str | float,
+    *,
+    base_lr: float,
+    total_steps: int | None = None,
+    steps_per_epoch: float | None = None,
+    tokens_per_step: float | None = None,
+    samples_per_step: float | None = None,
+    params: Mapping[str, float] | None = None,
+    bases: Mapping[str, float] | None = None,
+) -> Schedule:
+    """Compile a schedule text.
+
+    Args:
+        text: The schedule; a plain number is a constant rate.
+        base_lr: The learning rate that ``1x`` and ``base`` stand for.
+        total_steps: Updates of the whole run; ``total``, ``rest`` and ``%`` need it.
+        steps_per_epoch: Updates in one epoch, for ``3ep``.
+        tokens_per_step: Tokens in one update, for ``2Btok``.
+        samples_per_step: Samples in one update, for ``256_000smp``.
+        params: Named plain numbers that the text may use.
+        bases: Base of other targets or groups, as in ``{"weight_decay": 0.1, "lr[head]": 1e-4}``.
+
+    Returns:
+        The schedule. Asking it for a rate changes nothing.
+
+    Raises:
+        ScheduleError: The text or the context is wrong; the message shows where.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("warmup(500) >> cosine(10000, min=1e-6)", base_lr=1e-3)
+        >>> schedule.lr(0), schedule.lr(250), schedule.lr(20_000)
+        (0.0, 0.0005, 1e-06)
+    """
+    context = Context(
+        base_lr, total_steps, steps_per_epoch, tokens_per_step, samples_per_step, dict(params or {}), dict(bases or {})
+    )
+    if isinstance(text, Real) and not isinstance(text, bool):
+        text = f"constant({float(text)!r})"
+    return bind(text, context)
+
+
+def bind(text: str, context: Context) -> Schedule:
+    """`compile` with a context that is already made."""
+    script = parse(text)
+    try:
+        tracks: dict[tuple[str, Group], Track] = {}
+        for target, group, bound in Binder(context).script(script):
+            base = context.base(target, group)
+            lowered = lower(bound, base, context.total_steps, bound.node, _key(target, group))
+            tracks[target, group] = Track(lowered)
+            checks.sample(tracks[target, group], target, context.total_steps, bound.node.span)
+    except ScheduleError as error:
+        raise error.within(text) from None
+    return Schedule(text, script, context, tracks)
+
+
+def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:
+    schedule = bind(text, context)
+    schedule.load_state_dict(state)
+    return schedule
+
+
+def _key(target: str, group: Group) -> str:
+    return target if group is None else f"{target}[{group}]"
+
+
+def _whole(step: Any) -> int:
+    if not isinstance(step, Integral) or isinstance(step, bool):
+        raise ScheduleError("E0801", f"expected a whole step, got {step!r}")
+    if step < 0:
+        raise ScheduleError("E0801", f"expected a step >= 0, got {step}")
+    return int(step)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
