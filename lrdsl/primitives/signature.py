@@ -154,17 +154,18 @@ class ObservedModifier(Modifier):
 
     slots: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     effect: Callable[..., Expr] | None = None
+    wanted: tuple[str, ...] = ()
 
     def value(self, function: Callable[..., Expr]) -> Callable[..., Expr]:
         """Decorator: the function from (value, state, arguments it names) to the modified value."""
         object.__setattr__(self, "effect", function)
+        object.__setattr__(self, "wanted", tuple(inspect.signature(function).parameters)[2:])
         return function
 
     def modified(self, value: Expr, state: Any, arguments: Mapping[str, Any]) -> Expr:
         """The modified value; `effect` names the arguments it wants."""
         assert self.effect is not None
-        wanted = list(inspect.signature(self.effect).parameters)[2:]
-        return self.effect(value, state, **{name: arguments[name] for name in wanted})
+        return self.effect(value, state, **{name: arguments[name] for name in self.wanted})
 
 
 SEGMENTS: dict[str, Segment | Structure] = {}
