@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrdsl.errors import ScheduleError, Span
 from lrdsl.language import tree
+from lrdsl.language.lexical_errors import MAX_WORD, too_long
 
 if TYPE_CHECKING:
     from lark import Token
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 LANGUAGE = "1"
 MAX_STATEMENTS = 256
 MAX_ITEMS = 1024
-MAX_LITERAL = 64
 
 _NUMBER = re.compile(r"([0-9_.]+(?:[eE][+-]?[0-9]+)?)([kMBT]?)(.*)")
 _SUFFIXES = {"k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -141,8 +141,8 @@ class Builder:
     def NUMBER(self, token: Token) -> tree.Number:
         """A number, exact, with its suffix multiplied in."""
         text, span = str(token), _span(token)
-        if len(text) > MAX_LITERAL:
-            raise ScheduleError("E0903", f"a number has at most {MAX_LITERAL} characters, this one {len(text)}", span)
+        if len(text) > MAX_WORD:
+            raise too_long("number", text, span)
         digits, suffix, unit = _NUMBER.fullmatch(text).groups()  # type: ignore[union-attr]
         value = Fraction(digits.replace("_", "")) * _SUFFIXES.get(suffix, 1)
         try:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from lrdsl.errors import ScheduleError
+from lrdsl.errors import ScheduleError, Span
 
 MAX_DEPTH = 64
-MAX_NAME = 64
+MAX_WORD = 64
 MAX_STRING = 256
 
 _CLOSING = {"(": ")", "[": "]"}
 _BRACKET = re.compile(r'"[^"\n]*"?|#[^\n]*|[()\[\]]')  # strings and comments are matched so that theirs do not count
-_WORD = re.compile(r"[A-Za-z0-9_]+")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Whatever starts like a number, up to where a reader would end it. A sign belongs to it only inside an exponent.
 _LITERAL = re.compile(r"\.?[0-9](?:(?<=[0-9.][eE])[+-](?=[0-9])|[0-9A-Za-z_.%])*")
 _GOOD = re.compile(r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]{1,4})?[kMBT]?(?:%|x|ep|tok|smp)?")
@@ -71,12 +71,17 @@ def _check_string(match: re.Match[str]) -> None:
 def unreadable(text: str, at: int) -> ScheduleError:
     """The error for the characters at ``at``, which start no word of the language."""
     if literal := _LITERAL.match(text, at):
-        shown = literal[0] if len(literal[0]) <= MAX_NAME else literal[0][:MAX_NAME] + "..."
-        return ScheduleError("E0104", f"`{shown}` is not a number", literal.span(), _number_hint(literal[0]))
-    if word := _WORD.match(text, at):
-        message = f"a name has at most {MAX_NAME} characters, this one {len(word[0])}"
-        return ScheduleError("E0903", message, word.span())
+        if len(literal[0]) > MAX_WORD:
+            return too_long("number", literal[0], literal.span())
+        return ScheduleError("E0104", f"`{literal[0]}` is not a number", literal.span(), _number_hint(literal[0]))
+    if name := _NAME.match(text, at):
+        return too_long("name", name[0], name.span())
     return _unexpected_character(text, at)
+
+
+def too_long(what: str, word: str, span: Span) -> ScheduleError:
+    """The error for a number or name beyond the limit."""
+    return ScheduleError("E0903", f"a {what} has at most {MAX_WORD} characters, this one {len(word)}", span)
 
 
 def _unexpected_character(text: str, at: int) -> ScheduleError:
@@ -86,7 +91,7 @@ def _unexpected_character(text: str, at: int) -> ScheduleError:
 
 
 def _character_hint(text: str, at: int) -> str | None:
-    char, before, after = text[at], text[max(0, at - MAX_NAME) : at].rstrip(), text[at + 1 :].lstrip()
+    char, before, after = text[at], text[max(0, at - MAX_WORD) : at].rstrip(), text[at + 1 :].lstrip()
     if name := unicodedata.name(char, "") if ord(char) > 127 else "":
         return f"this is {name}"
     if not char.isprintable():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from lrdsl.errors import ScheduleError
 from lrdsl.language import tables
 from lrdsl.language.builder import Builder
-from lrdsl.language.lexical_errors import check_brackets, unreadable
+from lrdsl.language.lexical_errors import MAX_DEPTH, check_brackets, unreadable
 from lrdsl.language.syntax_errors import misplaced
 from lrdsl.language.tree import Node, Script, children
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lark import Lark, Token
 
 MAX_CHARACTERS = 65536
-MAX_DEPTH = 64
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,63 @@
+"""Every message, whole, as a golden file: the expression, ``---``, what the user reads."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from corpus import CONTEXT
+
+from lrdsl.errors import CODES, ScheduleError
+from lrdsl.language.parser import parse
+
+FOLDER = Path(__file__).parents[1] / "golden" / "errors"
+FILES = sorted(FOLDER.glob("*.txt"))
+SYNTAX = ["E0100", "E0101", "E0102", "E0103", "E0104", "E0105", "E0110", "E0207"]
+INTERNAL = [
+    "NAME",
+    "NUMBER",
+    "STRING",
+    "LPAR",
+    "RPAR",
+    "LSQB",
+    "RSQB",
+    "MULOP",
+    "ADDOP",
+    "CMPOP",
+    "POWOP",
+    "$END",
+    "ANON",
+]
+
+
+def failure(text: str) -> ScheduleError:
+    """The error of a text, from its syntax or else from its meaning."""
+    with pytest.raises(ScheduleError) as caught:
+        parse(text)
+        import lrdsl
+
+        lrdsl.compile(text, **CONTEXT)
+    return caught.value
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_message(path, golden):
+    text = path.read_bytes().decode().split("\n---\n")[0]
+    error = failure(text)
+    assert path.stem.startswith(error.code + "-")
+    assert error.text == text
+    golden(path, f"{text}\n---\n{error}\n")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_message_is_in_our_words(path):
+    error = failure(path.read_bytes().decode().split("\n---\n")[0])
+    said = f"{error.message} {error.hint}"
+    assert not [word for word in INTERNAL if word in said]
+    assert error.message == error.message.strip() and "\n" not in said
+    assert not error.message.endswith(".")
+
+
+def test_every_syntax_code_has_two_messages():
+    count = Counter(path.stem.split("-")[0] for path in FILES)
+    assert set(count) <= set(CODES)
+    assert not [code for code in SYNTAX if count[code] < 2]
