@@ -119,7 +119,7 @@ class BuildNative(build_ext):
 
 
 class BuildPython(build_py):
-    """Adds grammars/, which lives beside the package, to the wheel as lrdsl/grammars; editable installs read it there."""
+    """Adds grammars/, which lives beside the package, to wheels as lrdsl/grammars; editable installs read it there."""
 
     def run(self) -> None:
         super().run()
