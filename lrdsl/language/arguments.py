@@ -38,7 +38,7 @@ def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> t
     for parameter in primitive.parameters:
         argument = given.get(parameter.name)
         if argument is not None:
-            spans[parameter.name] = argument.span
+            spans[parameter.name] = argument.value.span
         if parameter.kind.name == "steps":
             length = length or _length(binder, node, primitive, parameter, argument)
         elif argument is not None and not _is_none(argument.value, parameter):

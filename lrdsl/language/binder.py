@@ -359,7 +359,7 @@ class Binder:
             fix = f"repeat(3, cosine(9)) | {right.function}()"
             raise ScheduleError("E0606", message, right.span, fix)
         arguments, _ = bind_arguments(self, right, primitive)
-        return BoundModified(primitive, arguments, body, right)
+        return BoundModified(primitive, arguments, body, node)
 
 
 def _mixed(span: Span) -> ScheduleError:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from lrdsl.errors import Span
-from lrdsl.language.tree import Node
+from lrdsl.language.tree import Node, Pipe
 from lrdsl.primitives.signature import Modifier, Segment, Structure
 
 
@@ -73,7 +73,7 @@ class BoundModified:
     primitive: Modifier
     arguments: Argued
     body: "Bound"
-    node: Node  # the modifier's call
+    node: Pipe
 
 
 Bound = BoundSegment | BoundStructure | BoundSequence | BoundPointwise | BoundModified

@@ -285,10 +285,10 @@ class Place:
 
     def _modified(self, bound: BoundModified) -> Stretch:
         body = self.put(bound.body)
-        primitive = bound.primitive
-        arguments = self._arguments(primitive, bound.arguments, bound.node)
+        primitive, call = bound.primitive, bound.node.right
+        arguments = self._arguments(primitive, bound.arguments, call)
         if not isinstance(primitive, ObservedModifier):
-            return body.map(lambda v: _spanned(bound.node, lambda: primitive.function(v, **arguments)))
+            return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)))
         slot, slots = self.lowering.claim(primitive)
         memory = State(slots)
         update = primitive.function(memory, REPORT, **arguments)

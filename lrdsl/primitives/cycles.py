@@ -76,7 +76,10 @@ def cycle(stage: Stage, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -
 
 
 def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> Stretch:
-    length = stage.lower(body, clock=const(0), prev=stage.prev, base=stage.base).end
+    probe = stage.lower(body, clock=const(0), prev=stage.prev, base=stage.base)
+    length = probe.end
+    if probe.endless:
+        raise ScheduleError("E0503", "the body of `repeat` never ends, so there is no second round")
     if length == 0:
         raise ScheduleError("E0406", "the body of `repeat` has no steps")
     t = stage.clock - stage.begin if stage.begin else stage.clock
