@@ -28,6 +28,7 @@ from lrdsl.language.tree import (
     Then,
 )
 
+SYNTAX = ["E0100", "E0101", "E0102", "E0103", "E0104", "E0110", "E0207"]
 A, B, C, D = (Name(letter) for letter in "abcd")
 
 
@@ -47,11 +48,7 @@ def test_accepted(text):
 
 @pytest.mark.parametrize(
     ("code", "text"),
-    [
-        (code, text)
-        for code in ("E0100", "E0101", "E0102", "E0103", "E0104", "E0110", "E0207")
-        for text in REJECTED[code]
-    ],
+    [(code, text) for code in SYNTAX for text in REJECTED[code]],
 )
 def test_rejected_by_its_syntax(code, text):
     with pytest.raises(ScheduleError) as caught:
@@ -149,13 +146,9 @@ def test_equality_ignores_spelling_and_place():
 
 
 def spans(node, text):
-    found = text[slice(*node.span)]
-    extra = {
-        name: text[slice(*getattr(node, name))]
-        for name in ("function_span", "op_span", "name_span")
-        if hasattr(node, name)
-    }
-    return found, *extra.values()
+    """What the node covers, and what its function, operator or name does."""
+    names = ["span", "function_span", "op_span", "name_span"]
+    return tuple(text[slice(*getattr(node, name))] for name in names if hasattr(node, name))
 
 
 def test_spans_cover_what_was_written():

@@ -21,9 +21,8 @@ def numbers(draw):
     return tree.Number(digits * Fraction(10) ** exponent, draw(units))
 
 
-leaves = (
-    numbers() | names.map(tree.Name) | strings.map(tree.String) | st.booleans().map(tree.Flag) | st.just(tree.Rest())
-)
+words = names.map(tree.Name) | st.booleans().map(tree.Flag) | st.just(tree.Rest())
+leaves = numbers() | words | strings.map(tree.String)
 
 
 @st.composite
@@ -52,9 +51,6 @@ targets = st.builds(tree.Target, names, st.none() | strings | st.integers(0, 99)
 
 def scripts():
     """Whole texts."""
-    statements = st.one_of(
-        st.builds(tree.Let, names, expressions),
-        st.builds(tree.Assign, targets, expressions),
-        expressions.map(tree.Bare),
-    )
+    lets, assigns = st.builds(tree.Let, names, expressions), st.builds(tree.Assign, targets, expressions)
+    statements = lets | assigns | expressions.map(tree.Bare)
     return st.lists(statements, min_size=1, max_size=3).map(tuple).map(tree.Script)
