@@ -1,9 +1,9 @@
 """Learning-rate schedules as text, evaluated inside a fused optimizer.
 
-    >>> import lrdsl
-    >>> schedule = lrdsl.compile("warmup(500) >> cosine(10000, min=1e-6)", base_lr=3e-4)
-    >>> schedule.lr(500)
-    0.0003
+>>> import lrdsl
+>>> schedule = lrdsl.compile("warmup(500) >> cosine(10000, min=1e-6)", base_lr=3e-4)
+>>> schedule.lr(500)
+0.0003
 """
 
 from typing import TYPE_CHECKING, Any

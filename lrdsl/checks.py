@@ -57,4 +57,4 @@ def notes(schedule: "Schedule", total: int | None) -> Iterator[Note]:
     if track is not None and track.value(0) == 0:
         yield Note("N0704", "update 0 has learning rate 0: it moves nothing")
     for metric in schedule.metrics:
-        yield Note("N0713", f"a modifier waits for `observe(..., \"{metric}\")`: without reports it does nothing")
+        yield Note("N0713", f'a modifier waits for `observe(..., "{metric}")`: without reports it does nothing')

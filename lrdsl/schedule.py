@@ -301,7 +301,9 @@ class Schedule:
     def _track(self, target: str, group: Group) -> Track:
         track = self._find(target, group)
         if track is None:
-            raise ScheduleError("E0803", f"the schedule does not name `{target}`", hint=f"it names {', '.join(self.targets)}")
+            raise ScheduleError(
+                "E0803", f"the schedule does not name `{target}`", hint=f"it names {', '.join(self.targets)}"
+            )
         return track
 
     def _find(self, target: str, group: Group) -> Track | None:
@@ -354,7 +356,9 @@ def compile(
     context = Context(
         base_lr, total_steps, steps_per_epoch, tokens_per_step, samples_per_step, dict(params or {}), dict(bases or {})
     )
-    if isinstance(text, Real) and not isinstance(text, bool):
+    if not isinstance(text, str):
+        if not isinstance(text, Real) or isinstance(text, bool):
+            raise TypeError(f"expected a schedule text or a number, got {type(text).__name__}")
         text = f"constant({float(text)!r})"
     return bind(text, context)
 

@@ -2,6 +2,7 @@
 
 from array import array
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -13,19 +14,19 @@ from lrdsl.program.program import Program
 @cache
 def _load() -> tuple[ModuleType | None, str]:
     try:
-        from lrdsl import _C
+        module = import_module("lrdsl._C")
     except ImportError as error:
         record = build_record.record()
         if record is not None and record.get("state") != "built":
             return None, f"the extension was not built: {record.get('why', 'unknown reason')}"
         return None, f"the extension cannot be imported: {error}"
     expected = [(row.name, row.arity) for row in OPCODES]
-    if list(_C.opcodes()) != expected:
+    if list(module.opcodes()) != expected:
         return None, "the extension was built from other sources (its opcodes differ): run `pip install -e .` again"
-    fault = _C.self_test()
+    fault = module.self_test()
     if fault:
         return None, f"the extension failed its self-test: {fault}"
-    return _C, ""
+    return module, ""
 
 
 def extension() -> ModuleType | None:

@@ -274,11 +274,11 @@ class _Conversion:
             if word is None:
                 raise self.fail("E0314", f"must be a metric name, got {self.binder.shown(node)}", "metric=loss")
             return word
-        if word not in self.kind.words:
+        if word is None or word not in self.kind.words:
             hint = nearest(word, self.kind.words) if word else None
             message = f"must be one of {', '.join(self.kind.words)}, got {self.binder.shown(node)}"
             raise self.fail("E0315", message, f"did you mean `{hint}`?" if hint else None)
-        return word  # type: ignore[return-value]
+        return word
 
     def items(self) -> tuple[Any, ...]:
         """A list of positions or of rates."""
@@ -299,4 +299,3 @@ class _Conversion:
 
 def _short(value: Fraction) -> str:
     return f"{float(value):.12g}" if abs(value) < 10**300 else "a very large number"
-

@@ -5,6 +5,7 @@ bound schedule; which of the two a place needs is checked where it stands.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from lrdsl.errors import ScheduleError, Span
@@ -74,7 +75,9 @@ class Binder:
             return [("lr", None, bare)]
         if not named:
             span = script.statements[-1].span
-            raise ScheduleError("E0113", "there is no schedule here, only `let`", span, "add one after it: `let …; lr = …`")
+            raise ScheduleError(
+                "E0113", "there is no schedule here, only `let`", span, "add one after it: `let …; lr = …`"
+            )
         return [(target, group, bound) for (target, group), bound in named.items()]
 
     def _define(self, let: tree.Let) -> None:
@@ -91,8 +94,8 @@ class Binder:
 
     def _target(self, target: tree.Target) -> tuple[str, str | int | None]:
         if target.name not in TARGETS:
-            hint = nearest(target.name, TARGETS) or ("lr" if "learning" in target.name else None)
-            label = f"did you mean `{hint}`?" if hint else f"targets are {', '.join(TARGETS)}"
+            close = nearest(target.name, TARGETS)
+            label = f"did you mean `{close}`?" if close else f"targets are {', '.join(TARGETS)}"
             raise ScheduleError("E0212", f"unknown target `{target.name}`", target.span, label)
         return target.name, target.group
 
@@ -120,8 +123,6 @@ class Binder:
             self._visible = outer
             return bound
         if node.id in self.context.params:
-            from fractions import Fraction
-
             return Num(Fraction(self.context.params[node.id]))
         if node.id == self._defining:
             raise ScheduleError("E0214", f"`{node.id}` refers to itself", node.span)
@@ -145,8 +146,8 @@ class Binder:
         if node.id in NAMES:
             hint = "put the formula in `expr(...)`"
             raise ScheduleError("E0305", f"`{node.id}` only exists inside expr(...)", node.span, hint)
-        hint = nearest(node.id, [*self.names(), *VALUE_NAMES, "rest"])
-        label = f"did you mean `{hint}`?" if hint else None
+        close = nearest(node.id, [*self.names(), *VALUE_NAMES, "rest"])
+        label = f"did you mean `{close}`?" if close else None
         raise ScheduleError("E0201", f"unknown name `{node.id}`", node.span, label)
 
     def _unit(self, unit: str, shown: str, span: Span) -> Any:
@@ -195,10 +196,10 @@ class Binder:
             case tree.Call():
                 return self._call(node)
             case tree.Negate(operand):
-                value = self.bind(operand)
-                if isinstance(value, Bound):
-                    return BoundPointwise("neg", (value,), node)
-                return negate(value, node.span, render(node))
+                inner = self.bind(operand)
+                if isinstance(inner, Bound):
+                    return BoundPointwise("neg", (inner,), node)
+                return negate(inner, node.span, render(node))
             case tree.Binary():
                 return self._binary(node)
             case tree.Then(parts):
@@ -346,12 +347,12 @@ class Binder:
             raise ScheduleError("E0505", message, right.span, "`>>` runs one after another")
         primitive = MODIFIERS.get(right.function)
         if primitive is None:
-            if self.is_function(right.function):
-                message, fix = f"`|` attaches a modifier; `{right.function}` is not one", "`>>` runs one after another"
-            else:
-                hint = nearest(right.function, list(MODIFIERS))
+            fix: str | None = "`>>` runs one after another"
+            message = f"`|` attaches a modifier; `{right.function}` is not one"
+            if not self.is_function(right.function):
+                close = nearest(right.function, list(MODIFIERS))
                 message = f"`|` attaches a modifier; there is no modifier `{right.function}`"
-                fix = f"did you mean `{hint}`?" if hint else f"modifiers: {', '.join(MODIFIERS)}"
+                fix = f"did you mean `{close}`?" if close else f"modifiers: {', '.join(MODIFIERS)}"
             raise ScheduleError("E0505", message, right.function_span, fix)
         self.count(right)
         if isinstance(primitive, ObservedModifier) and self.repeating:

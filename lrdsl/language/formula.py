@@ -119,9 +119,7 @@ def _literal(node: tree.Number, value: float, unit: str) -> Expr:
 
 def _name(node: tree.Name, id: str, binder: "Binder", ends: bool) -> Expr:
     if id in ("u", "n") and not ends:
-        raise ScheduleError(
-            "E0318", f"`{id}` needs a length: this expr never ends", node.span, "expr(..., n=1000)"
-        )
+        raise ScheduleError("E0318", f"`{id}` needs a length: this expr never ends", node.span, "expr(..., n=1000)")
     if id == "pi":
         return const(PI_HI)
     if id == "total":
@@ -155,7 +153,10 @@ def _call(node: tree.Call, binder: "Binder", sub: Callable[[tree.Node], Expr]) -
     if name not in FUNCTIONS and name not in FOLDS:
         if binder.is_function(name):
             raise ScheduleError(
-                "E0311", f"`{name}` is a schedule and cannot be used inside expr(...)", node.span, "combine schedules outside"
+                "E0311",
+                f"`{name}` is a schedule and cannot be used inside expr(...)",
+                node.span,
+                "combine schedules outside",
             )
         hint = nearest(name, [*FUNCTIONS, *FOLDS])
         hint = f"did you mean `{hint}`?" if hint else None

@@ -92,7 +92,9 @@ class _Lowering:
     def claim(self, primitive: ObservedModifier) -> tuple[int, dict[str, Expr]]:
         """Fresh slots for one modifier, named ``plateau.best``, a second one's ``plateau2.best``."""
         first = len(self.state)
-        count = 1 + sum(name.endswith(f".{next(iter(primitive.slots))}") and name.startswith(primitive.name) for name in self.slots)
+        count = 1 + sum(
+            name.endswith(f".{next(iter(primitive.slots))}") and name.startswith(primitive.name) for name in self.slots
+        )
         prefix = primitive.name if count == 1 else f"{primitive.name}{count}"
         self.state.extend(float(value) for value in primitive.slots.values())
         self.slots.extend(f"{prefix}.{name}" for name in primitive.slots)
@@ -242,7 +244,9 @@ class Place:
             if stretch.endless and index + 1 < len(bound.parts):
                 shown = render(part.node)
                 hint = "give it a length, or make it last"
-                raise ScheduleError("E0503", f"`{shown}` never ends, so what follows is never reached", part.node.span, hint)
+                raise ScheduleError(
+                    "E0503", f"`{shown}` never ends, so what follows is never reached", part.node.span, hint
+                )
             parts.append(stretch)
             here = replace(here, position=stretch.exact, prev=stretch.out)
         return join(parts)

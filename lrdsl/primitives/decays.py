@@ -1,5 +1,6 @@
 """Segments that go on for ever unless ``n`` ends them, at the value of their formula."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from lrdsl.primitives.signature import (
 from lrdsl.program.expr import Expr, const, floor, power, select, sqrt, substitute
 
 
-@segment
+@segment()
 def exponential(at: At, gamma: Positive, every: Span = 1, from_: Rate = PREV, n: Steps = FOREVER) -> Any:
     """Smooth exponential curve.
 
@@ -46,7 +47,7 @@ def exponential(at: At, gamma: Positive, every: Span = 1, from_: Rate = PREV, n:
     return from_ * power(gamma, at.t / every)
 
 
-@segment
+@segment()
 def step(at: At, every: Period, gamma: Positive = 0.1, from_: Rate = PREV, n: Steps = FOREVER) -> Any:
     """Staircase: one factor every ``every`` steps.
 
@@ -71,7 +72,7 @@ def step(at: At, every: Period, gamma: Positive = 0.1, from_: Rate = PREV, n: St
     return from_ * power(gamma, floor(at.t / every))
 
 
-@segment
+@segment()
 def multistep(
     at: At,
     at_: Positions,
@@ -105,7 +106,7 @@ def multistep(
 
     Source: torch ``MultiStepLR``, keras ``PiecewiseConstantDecay`` (there a milestone belongs to the left).
     """
-    if any(later < earlier for earlier, later in zip(at_, at_[1:], strict=False)):
+    if any(later < earlier for earlier, later in itertools.pairwise(at_)):
         raise ScheduleError("E0602", "`at` must not decrease")
     late = next((milestone for milestone in at_ if milestone >= at.n > 0), None)
     if late is not None:
@@ -133,7 +134,7 @@ def _choose(t: Any, at: Sequence[int], values: Sequence[Any]) -> Any:
     return select(t < at[middle], left, _choose(t, at[middle + 1 :], values[middle + 1 :]))
 
 
-@segment
+@segment()
 def inverse_sqrt(at: At, timescale: Span, from_: Rate = PREV, n: Steps = FOREVER) -> Any:
     """Decay with the inverse square root of time.
 
@@ -157,7 +158,7 @@ def inverse_sqrt(at: At, timescale: Span, from_: Rate = PREV, n: Steps = FOREVER
     return from_ * sqrt(timescale / (timescale + at.t))
 
 
-@segment
+@segment()
 def inverse_time(at: At, rate: NonNegative, every: Span = 1, from_: Rate = PREV, n: Steps = FOREVER) -> Any:
     """Decay with the inverse of time.
 
@@ -181,7 +182,7 @@ def inverse_time(at: At, rate: NonNegative, every: Span = 1, from_: Rate = PREV,
     return from_ / (1.0 + rate * at.t / every)
 
 
-@segment
+@segment()
 def expr(at: At, formula: Formula, n: Steps = FOREVER) -> Any:
     """A formula of one's own.
 

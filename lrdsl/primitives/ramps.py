@@ -8,7 +8,7 @@ from lrdsl.program.expr import log, minimum, mix, select, sinpi, sqrt, square
 from lrdsl.program.expr import power as raised
 
 
-@segment
+@segment()
 def warmup(at: At, n: Steps, from_: Rate = 0, to: Rate = BASE, shape: Shape = "linear") -> Any:
     """Ramp up from ``from`` to ``to``.
 
@@ -165,7 +165,7 @@ def geometric(at: At, n: Steps, to: PositiveRate, from_: PositiveRate = PREV) ->
     return select(at.u >= 1.0, to, from_ * raised(to / from_, at.u))
 
 
-@segment
+@segment()
 def hold(at: At, n: Steps = FOREVER) -> Any:
     """Keep the incoming learning rate.
 
@@ -182,7 +182,7 @@ def hold(at: At, n: Steps = FOREVER) -> Any:
     return at.prev
 
 
-@segment
+@segment()
 def constant(at: At, value: Rate, n: Steps = FOREVER) -> Any:
     """A learning rate that is written down.
 

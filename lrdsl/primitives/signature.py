@@ -9,11 +9,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from lrdsl.program.expr import Expr, symbol
 
 INF = float("inf")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,25 +179,25 @@ def _read(function: Callable[..., Any], skip: int) -> tuple[str, tuple[Parameter
     return function.__name__.rstrip("_"), tuple(read)
 
 
-def segment(function: Callable[..., Any] | None = None, *, alias: Mapping[str, str] | None = None) -> Any:
+def segment(*, alias: Mapping[str, str] | None = None) -> Callable[[F], F]:
     """Register a segment: ``f(at, arguments) -> Expr``."""
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+    def register(function: F) -> F:
         name, parameters = _read(function, 1)
         SEGMENTS[name] = Segment(name, function, parameters, MappingProxyType(dict(alias or {})))
         return function
 
-    return register(function) if function else register
+    return register
 
 
-def structure(function: Callable[..., Any]) -> Callable[..., Any]:
+def structure(function: F) -> F:
     """Register a structural segment: ``f(stage, arguments) -> Stretch``."""
     name, parameters = _read(function, 1)
     SEGMENTS[name] = Structure(name, function, parameters)
     return function
 
 
-def modifier(function: Callable[..., Any]) -> Callable[..., Any]:
+def modifier(function: F) -> F:
     """Register a pure modifier: ``f(value, arguments) -> Expr``."""
     name, parameters = _read(function, 1)
     MODIFIERS[name] = Modifier(name, function, parameters)
@@ -204,7 +205,7 @@ def modifier(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def observed(**slots: float) -> Callable[[Callable[..., Any]], ObservedModifier]:
-    """Register a metric-driven modifier: ``f(state, report, arguments) -> {slot: Expr}``, with its slots' first values."""
+    """Register a metric-driven modifier: ``f(state, report, arguments) -> {slot: Expr}``; `slots` are first values."""
 
     def register(function: Callable[..., Any]) -> ObservedModifier:
         name, parameters = _read(function, 2)

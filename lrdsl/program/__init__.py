@@ -1,0 +1,1 @@
+"""The waist: plain data, and how a formula becomes it."""

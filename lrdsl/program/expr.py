@@ -136,7 +136,7 @@ def apply(operation: str, *operands: Scalar) -> Any:
     """An opcode on floats (computed) or on anything traced (a new node)."""
     if any(isinstance(x, Expr) for x in operands):
         return _node(operation, *operands)
-    return _MEANING[operation](FLOATS, *map(float, operands))
+    return _MEANING[operation](FLOATS, *(float(x) for x in operands if not isinstance(x, Expr)))
 
 
 def substitute(root: Expr, symbols: Mapping[str, Expr]) -> Expr:
@@ -197,7 +197,7 @@ def maximum(a: Scalar, b: Scalar) -> Any:
 
 
 def equal(a: Scalar, b: Scalar) -> Any:
-    """1 if a = b, else 0. (``==`` on `Expr` keeps Python's meaning.)"""
+    """1 if a = b, else 0. (``==`` on `Expr` keeps Python's meaning.)."""
     return apply("EQ", a, b)
 
 

@@ -105,10 +105,11 @@ class Program:
         lines = []
         for operation, argument in self.code[code.start : code.start + code.count]:
             name = OPCODES[operation].name
-            shown = {"CONSTANT": lambda i: repr(self.constants[i]), "STATE": lambda i: self.slots[i]}.get(name, str)
-            lines.append(f"    {name} {shown(argument)}" if name in ARGUED else f"    {name}")
+            if name == "CONSTANT":
+                name += f" {self.constants[argument]!r}"
+            elif name == "STATE":
+                name += f" {self.slots[argument]}"
+            elif name in ("LOAD", "STORE"):
+                name += f" {argument}"
+            lines.append(f"    {name}")
         return lines
-
-
-ARGUED = ("CONSTANT", "STATE", "LOAD", "STORE")
-"""Opcodes whose argument means something."""

@@ -6,6 +6,7 @@ Program; a schedule on a clock of its own (the body of `repeat`) is flattened in
 SELECTs on that clock.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -86,7 +87,7 @@ def combine(parts: Sequence[Stretch], operation: Callable[..., Expr], origin: Ca
     longest = max(parts, key=lambda part: (part.end, part.exact))
     edges = sorted({piece.begin for part in parts for piece in part.pieces} | {part.end for part in parts})
     pieces = []
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         here = [part.at(begin) for part in parts]
         outs = [p.out if p.end == end else substitute(p.value, {"step": const(end)}) for p in here]
         value, out = operation(*(p.value for p in here)), operation(*outs)

@@ -4,6 +4,8 @@
 code is a straight line, so what passes here stops.
 """
 
+import itertools
+
 from lrdsl.program.opcodes import NUMBER, OPCODES
 from lrdsl.program.program import CODE, STACK, Code, Program
 
@@ -18,7 +20,7 @@ def verify(program: Program) -> None:
     if len(program.slots) != len(program.state):
         raise ValueError("every state slot needs a name")
     begins = [segment.begin for segment in program.segments]
-    if not begins or begins[0] != 0 or any(b <= a for a, b in zip(begins, begins[1:], strict=False)):
+    if not begins or begins[0] != 0 or any(b <= a for a, b in itertools.pairwise(begins)):
         raise ValueError("segments must begin at 0 and follow each other")
     for segment in program.segments:
         _run(program, segment.code, 1, reports=False)

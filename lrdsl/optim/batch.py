@@ -1,0 +1,91 @@
+"""The parameters of an optimizer, and the gradients of one step."""
+
+from array import array
+from collections.abc import Sequence
+from itertools import chain
+from operator import attrgetter, is_, itemgetter
+from typing import Any
+
+from torch import Tensor
+
+from lrdsl.optim.tensors import Named, check_gradient, check_parameters
+
+Group = dict[str, Any]
+
+_parameters = itemgetter("params")
+_size = attrgetter("nbytes")
+
+
+def named_parameters(groups: Sequence[Group]) -> list[Named]:
+    """Every parameter with the name that messages use: its own if given, else group and index."""
+    named: list[Named] = []
+    for index, group in enumerate(groups):
+        names = group.get("param_names") or [f"group {index}, parameter {i}" for i in range(len(group["params"]))]
+        named += map(Named, names, group["params"])
+    return named
+
+
+class Batch:
+    """What one step touches, checked again only where something that is compared has changed.
+
+    Gradients come and go between steps, so none is kept: what is compared are addresses of parameters, strides and
+    sizes of gradients. An allocator hands the address of one gradient to another of a different layout, so gradient
+    addresses prove nothing and may change freely.
+
+    Attributes:
+        names: What messages call each parameter.
+        params: All parameters, group by group.
+        groups: The group index of each.
+        active: Indices of the parameters that have a gradient.
+        pointers: Addresses of those gradients.
+        changed: Whether anything compared differs from the last `accept`.
+    """
+
+    def __init__(self, param_groups: list[Group]) -> None:
+        self._named = named_parameters(param_groups)
+        self.names = [name for name, _ in self._named]
+        self.params = [p for _, p in self._named]
+        self.groups = [index for index, group in enumerate(param_groups) for _ in group["params"]]
+        self.active: Sequence[int] = ()
+        self.pointers = array("Q")
+        self.changed = True
+        self._all = range(len(self.params))
+        self._found: object = None
+        self._accepted: object = None
+
+    def holds(self, param_groups: list[Group]) -> bool:
+        """Whether these are still the parameters of the groups."""
+        if sum(map(len, map(_parameters, param_groups))) != len(self.params):
+            return False
+        return all(map(is_, chain.from_iterable(map(_parameters, param_groups)), self.params))
+
+    def collect(self) -> list[Tensor]:
+        """The gradients there are.
+
+        Raises:
+            TypeError, ValueError: Something cannot be stepped; the message names the parameter.
+        """
+        params = self.params
+        grads = [grad for p in params if (grad := p.grad) is not None]
+        complete = len(grads) == len(params)
+        self.active = self._all if complete else [i for i, p in enumerate(params) if p.grad is not None]
+        try:
+            addresses = list(map(Tensor.data_ptr, params))
+            self._found = (self.active, addresses, list(map(Tensor.stride, grads)), list(map(_size, grads)))
+            self.pointers = array("Q", map(Tensor.data_ptr, grads))
+        except RuntimeError:  # sparse tensors have neither address nor strides
+            self._check(grads)
+            raise
+        self.changed = self._found != self._accepted
+        if self.changed:
+            self._check(grads)
+        return grads
+
+    def accept(self) -> None:
+        """What was just collected has been planned for."""
+        self._accepted = self._found
+
+    def _check(self, grads: list[Tensor]) -> None:
+        check_parameters(self._named)
+        for index, grad in zip(self.active, grads, strict=True):
+            check_gradient(self.names[index], self.params[index], grad)

@@ -1,0 +1,82 @@
+"""Binding a schedule text to the parameter groups: each has its own base and its own state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import lrdsl.schedule
+from lrdsl.errors import ScheduleError
+from lrdsl.language.parser import parse
+from lrdsl.language.tree import Assign, Target
+from lrdsl.optim.batch import Group
+from lrdsl.optim.ownership import ENTRIES, Binding, Column, Source
+from lrdsl.schedule import Schedule
+
+Bases = dict[str, float]
+"""What a group was made with, by target."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """What turns the units of a text into steps, and its free names into numbers: keywords of ``compile``."""
+
+    total_steps: int | None = None
+    steps_per_epoch: float | None = None
+    tokens_per_step: float | None = None
+    samples_per_step: float | None = None
+    params: Mapping[str, float] | None = None
+
+
+def bases_of(group: Group, targets: Sequence[str]) -> Bases:
+    """What the group holds now, by target."""
+    entries = {target: ENTRIES.get(target, (target, None)) for target in targets}
+    return {target: float(group[key] if part is None else group[key][part]) for target, (key, part) in entries.items()}
+
+
+def bind(text: str | float, index: int, groups: Sequence[Group], bases: Sequence[Bases], units: Units) -> Schedule:
+    """The schedule of group ``index``.
+
+    Raises:
+        ScheduleError: The text is wrong, or names a target or a group that is not there (E0803).
+    """
+    known = dict(bases[index])
+    for target in _targets(text):
+        try:
+            members = _members(target, groups, bases[index])
+        except ScheduleError as error:
+            raise error.within(str(text)) from None
+        if target.group is not None:
+            of = index if index in members else members[0]
+            known[f"{target.name}[{target.group}]"] = bases[of][target.name]
+    return lrdsl.schedule.compile(text, base_lr=known.pop("lr"), bases=known, **asdict(units))
+
+
+def columns(bindings: Sequence[Binding | None], groups: Sequence[Group], targets: Sequence[str]) -> list[Column]:
+    """What the schedules govern, target by target."""
+    found = []
+    for target in targets:
+        sources = []
+        for index, (binding, group) in enumerate(zip(bindings, groups, strict=True)):
+            track = binding and binding.schedule.track(target, group.get("name"), index)
+            if binding and track:
+                sources.append(Source(index, group, track, binding))
+        if sources:
+            found.append(Column(target, sources))
+    return found
+
+
+def _targets(text: str | float) -> list[Target]:
+    if not isinstance(text, str):
+        return []
+    return [statement.target for statement in parse(text).statements if isinstance(statement, Assign)]
+
+
+def _members(target: Target, groups: Sequence[Group], bases: Bases) -> list[int]:
+    """Indices of the groups that a target means."""
+    if target.name not in bases:
+        raise ScheduleError("E0803", f"this optimizer has no `{target.name}`; it has {', '.join(bases)}", target.span)
+    members = [i for i, group in enumerate(groups) if target.group in (None, i, group.get("name"))]
+    if not members:
+        names = [str(group.get("name", i)) for i, group in enumerate(groups)]
+        hint = f"there is {', '.join(names)}; the key `name` names a group"
+        raise ScheduleError("E0803", f"no parameter group is called `{target.group}`", target.span, hint)
+    return members

@@ -1,0 +1,93 @@
+"""The numbers of every parameter group as one table, in the layout the native step reads."""
+
+import math
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lrdsl.optim.batch import Group
+from lrdsl.optim.ownership import Column
+
+MAXIMIZE, AMSGRAD, NESTEROV, DECOUPLED = 1, 2, 4, 8
+
+
+class Hyper(NamedTuple):
+    """The numbers of one group: a row of the table, field by field the ``Hyper`` of ``csrc/tables.h``."""
+
+    lr: float = 0.0
+    weight_decay: float = 0.0
+    beta1: float = 0.0
+    beta2: float = 0.0
+    eps: float = 0.0
+    momentum: float = 0.0
+    dampening: float = 0.0
+    flags: int = 0
+
+
+DTYPE = np.dtype([(field, np.int64 if field == "flags" else np.float64) for field in Hyper._fields])
+
+
+def number(index: int, name: str, value: Any, below: float = math.inf) -> float:
+    """A group's value as a float.
+
+    Raises:
+        ValueError: It is negative, not finite, or not below ``below``.
+        TypeError: It is not a number.
+    """
+    result = float(value)
+    if not 0.0 <= result < below:
+        wanted = "a finite number >= 0" if below == math.inf else f"at least 0 and below {below:g}"
+        raise ValueError(f"group {index}: expected {name} to be {wanted}, got {result!r}")
+    return result
+
+
+class Hypers:
+    """Keeps the table up to date; a group is read again only if one of its values was replaced.
+
+    Args:
+        param_groups: The optimizer's groups.
+        options: What ``read_group`` looks at. Not the rate, which changes at every step.
+        read_group: Checks a group and gives its row, without the rate.
+        rates: The scheduled rates, if any: exact where a group has its rate rounded in a tensor.
+
+    Attributes:
+        table: One row per group.
+        structure: What decides which state the parameters need; only good for comparing.
+    """
+
+    def __init__(
+        self,
+        param_groups: list[Group],
+        options: Sequence[str],
+        read_group: Callable[[int, Group], Hyper],
+        rates: Column | None,
+    ) -> None:
+        self.table = np.zeros(len(param_groups), DTYPE)
+        self.structure = b""
+        self._groups = param_groups
+        self._read_options = itemgetter(*options)
+        self._read_group = read_group
+        self._scheduled = rates
+        self._options: list[Any] = []
+        self._rates: list[float] = []
+
+    def read(self) -> None:
+        """Look at the groups again.
+
+        Raises:
+            ValueError, TypeError: A value is out of range, or of another type.
+        """
+        options = list(map(self._read_options, self._groups))
+        if options != self._options:
+            self.table[:] = list(map(self._read_group, range(len(self._groups)), self._groups))
+            self.structure = self.table["flags"].tobytes() + (self.table["momentum"] != 0.0).tobytes()
+            self._options, self._rates = options, []
+        rates = [float(group["lr"]) for group in self._groups]
+        if self._scheduled is not None:
+            for index, rate in zip(self._scheduled.indices, self._scheduled.values, strict=True):
+                rates[index] = rate
+        if rates != self._rates:
+            self.table["lr"] = [number(index, "lr", rate) for index, rate in enumerate(rates)]
+            self._rates = rates

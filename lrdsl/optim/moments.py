@@ -1,0 +1,72 @@
+"""The tensors an optimizer keeps per parameter: made when first needed, laid out in memory like their parameter."""
+
+from collections.abc import Iterable, MutableMapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrdsl.optim.tensors import is_dense, same_layout
+
+State = dict[str, Any]
+
+FLOAT32_COUNTS = 2**24
+"""From this many steps on float32 cannot count by one."""
+
+
+class Wanted(NamedTuple):
+    """A parameter and the state it needs now."""
+
+    name: str
+    parameter: Tensor
+    keys: tuple[str, ...]
+
+
+def prepare(wanted: Iterable[Wanted], state: MutableMapping[Tensor, State]) -> list[Tensor]:
+    """Make whatever state is missing, as zeros, and return the parameters that got some.
+
+    Raises:
+        ValueError: State that is there does not fit its parameter. Nothing has been written then.
+    """
+    made = [(p, tensors) for name, p, keys in wanted if (tensors := _missing(name, p, keys, state.get(p, {})))]
+    for p, tensors in made:
+        state.setdefault(p, {}).update(tensors)
+    return [p for p, _ in made]
+
+
+def step_tensor(step: int) -> Tensor:
+    """A step count as torch keeps it: float32, and float64 where float32 cannot count."""
+    return torch.tensor(float(step), dtype=torch.float32 if step < FLOAT32_COUNTS else torch.float64)
+
+
+def zeros_like(p: Tensor) -> Tensor:
+    """Zeros in the memory layout of ``p``, or without gaps in its order of dimensions."""
+    return torch.zeros_like(p, memory_format=torch.preserve_format, requires_grad=False)
+
+
+def check_fits(what: str, p: Tensor, tensor: object) -> None:
+    """Raise ValueError unless ``tensor`` is one of the parameter's shape, dtype and device."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{what}: expected a tensor, got {type(tensor).__name__}")
+    for quality in ("shape", "dtype", "device"):
+        expected, got = getattr(p, quality), getattr(tensor, quality)
+        if expected != got:
+            raise ValueError(f"{what}: expected {quality} {expected}, got {got}")
+
+
+def _missing(name: str, p: Tensor, keys: tuple[str, ...], present: State) -> State:
+    """New tensors for every key that has none, or whose tensor has to move."""
+    tensors: State = {}
+    layout = p if is_dense(p) else torch.empty_like(p, device="meta")
+    for key in keys:
+        tensor = present.get(key)
+        if key == "step":
+            if tensor is None or (tensor >= FLOAT32_COUNTS and tensor.dtype != torch.float64):
+                tensors[key] = step_tensor(int(tensor or 0))
+        elif tensor is None:
+            tensors[key] = zeros_like(p)
+        else:
+            check_fits(f"{key} of {name}", p, tensor)
+            if not same_layout(layout, tensor):
+                tensors[key] = zeros_like(p).copy_(tensor)
+    return tensors

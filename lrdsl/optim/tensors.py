@@ -1,0 +1,133 @@
+"""Which parameters and gradients can be stepped. Everything is checked before anything is written."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float32, torch.float64)
+"""What a parameter may hold; gradients and state have the dtype of their parameter."""
+
+
+class Named(NamedTuple):
+    """A parameter and what messages call it."""
+
+    name: str
+    tensor: Tensor
+
+
+def check_parameters(parameters: Sequence[Named]) -> None:
+    """Raise unless every parameter can be stepped and no two share memory.
+
+    Raises:
+        TypeError: A parameter is sparse, a meta tensor, or not of a dtype in ``DTYPES``.
+        ValueError: A parameter is listed twice, or overlaps itself or another one.
+    """
+    seen: dict[int, str] = {}
+    for name, p in parameters:
+        if id(p) in seen:
+            raise ValueError(f"{name} is the same tensor as {seen[id(p)]}: list every parameter once")
+        seen[id(p)] = name
+        _check_kind(name, p)
+        if not _is_injective(p):
+            raise ValueError(f"{name} overlaps itself (shape {tuple(p.shape)}, strides {p.stride()}): clone it first")
+    _check_disjoint(parameters)
+
+
+def check_gradient(name: str, p: Tensor, grad: Tensor) -> None:
+    """Raise unless ``grad`` is a gradient that ``p`` can be stepped with.
+
+    Raises:
+        TypeError: The gradient is sparse, or of another dtype than the parameter.
+        ValueError: The gradient is of another shape, or on another device.
+    """
+    if grad.layout != torch.strided:
+        raise TypeError(f"gradient of {name}: expected a dense tensor, got {_kind(grad)}")
+    if grad.dtype != p.dtype:
+        raise TypeError(f"gradient of {name}: expected {_kind(p)}, got {_kind(grad)}")
+    if grad.shape != p.shape:
+        raise ValueError(f"gradient of {name}: expected shape {tuple(p.shape)}, got {tuple(grad.shape)}")
+    if grad.device != p.device:
+        raise ValueError(f"gradient of {name}: expected device {p.device}, got {grad.device}")
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether the elements fill their stretch of memory without gaps, in whatever order of dimensions."""
+    expected = 1
+    for stride, size in _by_stride(tensor):
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def same_layout(a: Tensor, b: Tensor) -> bool:
+    """Whether two dense tensors of one shape have their elements in the same order in memory."""
+    sides = zip(a.shape, a.stride(), b.stride(), strict=True)
+    return a.numel() == 0 or all(left == right for size, left, right in sides if size > 1)
+
+
+def _kind(tensor: Tensor) -> str:
+    layout = "" if tensor.layout == torch.strided else str(tensor.layout).removeprefix("torch.") + " "
+    return layout + str(tensor.dtype).removeprefix("torch.")
+
+
+def _check_kind(name: str, p: Tensor) -> None:
+    if p.layout != torch.strided or p.dtype not in DTYPES:
+        raise TypeError(f"{name}: expected a dense tensor of float32 or float64, got {_kind(p)}")
+    if p.device.type == "meta":
+        raise TypeError(f"{name} is a meta tensor, which holds no values: materialise it before making the optimizer")
+
+
+def _by_stride(tensor: Tensor) -> list[tuple[int, int]]:
+    """(stride, size) of the dimensions that move at all, innermost first."""
+    if tensor.numel() == 0:
+        return []
+    return sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
+
+
+def _is_injective(tensor: Tensor) -> bool:
+    """Whether no two elements share an address."""
+    reach = 0
+    for stride, size in _by_stride(tensor):
+        if stride <= reach:  # interleaved dimensions may still miss each other: count the addresses
+            return bool(_addresses(tensor, 0, tensor.element_size()).unique().numel() == tensor.numel())
+        reach += stride * (size - 1)
+    return True
+
+
+def _addresses(tensor: Tensor, origin: int, unit: int) -> Tensor:
+    """The memory cells of ``unit`` bytes that a tensor covers, counted from the address ``origin``."""
+    per_element = tensor.element_size() // unit
+    cells = torch.arange(per_element) + (tensor.data_ptr() - origin) // unit if tensor.numel() else torch.arange(0)
+    for stride, size in _by_stride(tensor):
+        cells = (torch.arange(size).unsqueeze(1) * (stride * per_element) + cells).flatten()
+    return cells
+
+
+def _bytes_spanned(tensor: Tensor) -> int:
+    return (1 + sum(stride * (size - 1) for stride, size in _by_stride(tensor))) * tensor.element_size()
+
+
+def _check_disjoint(parameters: Sequence[Named]) -> None:
+    """Sweep over address ranges; only tensors whose ranges meet are compared element by element."""
+    ranges = [(str(p.device), p.data_ptr(), p.data_ptr() + _bytes_spanned(p), Named(name, p)) for name, p in parameters if p.numel()]
+    ranges.sort(key=lambda row: row[:3])
+    reaching: list[tuple[str, int, Named]] = []
+    for device, begin, end, later in ranges:
+        reaching = [row for row in reaching if row[0] == device and row[1] > begin]
+        for _, _, earlier in reaching:
+            if _overlap(earlier.tensor, later.tensor):
+                raise ValueError(f"{later.name} shares memory with {earlier.name}: a tied parameter is listed once")
+        reaching.append((device, end, later))
+
+
+def _overlap(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors with meeting address ranges have a cell in common."""
+    if is_dense(a) and is_dense(b):
+        return True
+    origin = min(a.data_ptr(), b.data_ptr())
+    unit = math.gcd(a.element_size(), b.element_size(), a.data_ptr() - b.data_ptr())
+    return bool(torch.isin(_addresses(a, origin, unit), _addresses(b, origin, unit)).any())

@@ -1,0 +1,112 @@
+"""What to draw of a schedule, whatever draws it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lrdsl.plotting.sampling import sample
+
+if TYPE_CHECKING:
+    from lrdsl.schedule import Schedule
+
+LEAST = 1000  # steps drawn of an endless schedule
+
+_TITLES = {"lr": "learning rate", "weight_decay": "weight decay"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A segment as drawn: the steps it owns that are in the picture, and its text."""
+
+    begin: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of a plot."""
+
+    text: str
+    title: str  # of the axis it belongs to
+    steps: tuple[int, ...]
+    values: tuple[float, ...]  # at `steps`, exactly; straight lines between them are off by less than a pixel
+    stretches: tuple[Stretch, ...]
+    note: str = ""  # for the legend
+
+    @property
+    def named(self) -> tuple[Stretch, ...]:
+        """The segments whose names say something that the text as a whole does not."""
+        return self.stretches if len(self.stretches) > 1 else ()
+
+    @property
+    def boundaries(self) -> tuple[int, ...]:
+        """Where one segment ends and the next begins, or the last value is held."""
+        inside = {s for stretch in self.stretches for s in (stretch.begin, stretch.end)}
+        return tuple(sorted(s for s in inside if self.steps[0] < s < self.steps[-1]))
+
+
+def of(
+    schedule: Schedule,
+    target: str | None = None,
+    group: str | int | None = None,
+    *,
+    begin: int = 0,
+    end: int | None = None,
+    relative: bool = False,
+    log: bool = False,
+) -> Curve:
+    """The curve of one target of a schedule, at its present state.
+
+    Args:
+        schedule: A compiled schedule.
+        target: ``"lr"`` if the text has it, else its first one.
+        group: Of which parameter group.
+        begin: The first step drawn.
+        end: The last step drawn. Default: `extent`.
+        relative: The base is 1 for want of a better one, so values are multiples of base.
+        log: The points will be drawn on a log axis, where others are needed.
+    """
+    target = target or main_target(schedule)
+    track = schedule.track(target, group)
+    if track is None:
+        raise LookupError(f"nothing is scheduled for {name(target, group)}; this text has {', '.join(schedule.targets)}")
+    end = extent(schedule, target, group) if end is None else end
+    end = max(end, begin + 1)
+    rows = [row for row in schedule.segments(target, group) if row.begin < row.end and row.begin < end]
+    stretches = tuple(
+        Stretch(max(row.begin, begin), int(min(row.end, end)), row.label) for row in rows if row.end > begin
+    )
+    marks = [s for stretch in stretches for s in (stretch.begin, stretch.end)]
+    points = sample(track.value, begin, end, marks, log=log)
+    return Curve(
+        text=str(schedule),
+        title=_TITLES.get(target, target) + (f" of {group}" if group is not None else "") + " (× base)" * relative,
+        steps=tuple(step for step, _ in points),
+        values=tuple(value for _, value in points),
+        stretches=stretches,
+        note=f"cuts depend on the observed {' and '.join(metrics)}"
+        if (metrics := schedule.metrics)
+        else "",
+    )
+
+
+def main_target(schedule: Schedule) -> str:
+    """The target to show when none is asked for."""
+    return "lr" if "lr" in schedule.targets else schedule.targets[0]
+
+
+def name(target: str, group: str | int | None) -> str:
+    """A target and group as the language writes them."""
+    return target if group is None else f"{target}[{group}]"
+
+
+def extent(schedule: Schedule, target: str | None = None, group: str | int | None = None) -> int:
+    """The last step worth drawing: the total; else where the schedule ends; else twice its finite part."""
+    if total := schedule.context.get("total_steps"):
+        return int(total)
+    rows = schedule.segments(target or main_target(schedule), group)
+    last = rows[-1]
+    return int(last.end) if math.isfinite(last.end) else max(LEAST, 2 * last.begin)

@@ -1,0 +1,142 @@
+"""SVG by hand: one small file without scripts, fonts or links, for light and dark pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from lrdsl.plotting import axes, layout, style
+from lrdsl.plotting.curve import Curve, Stretch
+from lrdsl.plotting.layout import LEFT, MARGIN, PLOT_HEIGHT, RIGHT, WIDTH, Layout
+
+# Plain rules, not custom properties: many SVG readers do not know `var()`. The class keeps them off the page around.
+CSS = """
+.lrdsl{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
+.lrdsl .code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+.lrdsl .page{fill:#fff}
+.lrdsl text{fill:#57606a}
+.lrdsl .head{font-size:13px;fill:#1f2328}
+.lrdsl .name{stroke:#fff;stroke-width:5px;stroke-linejoin:round;paint-order:stroke}
+.lrdsl .grid{stroke:#eaeef2}
+.lrdsl .frame{stroke:#8c959f;fill:none}
+.lrdsl .edge{stroke:#8c959f;stroke-dasharray:1 3}
+.lrdsl .line{fill:none;stroke-width:2;stroke-linejoin:round}
+"""
+DARK_CSS = """
+.lrdsl .page{fill:#0d1117}
+.lrdsl text{fill:#9198a1}
+.lrdsl .head{fill:#e6edf3}
+.lrdsl .name{stroke:#0d1117}
+.lrdsl .grid{stroke:#21262d}
+.lrdsl .frame,.lrdsl .edge{stroke:#656c76}
+"""
+
+
+def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = True) -> str:
+    """The picture of all ``curves`` on shared axes, as the text of an SVG file.
+
+    Args:
+        curves: At least one, from `lrdsl.plotting.curve.of`.
+        log: With a logarithmic axis of rates.
+        boundaries: With a thin line wherever a segment begins, and the segments' names.
+    """
+    plan = layout.of(curves, log=log, boundaries=boundaries)
+    body = [*_head(plan), *_axes(plan)]
+    if boundaries:
+        body += _boundaries(plan)
+    # The first curve comes last: on top.
+    body += (_line(curve, index, plan) for index, curve in reversed(list(enumerate(curves))))
+    if not plan.several:
+        body += (_tooltip(stretch, curves[0], plan) for stretch in curves[0].stretches)
+    title = "Learning-rate schedule: " + "; ".join(curve.text for curve in curves)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="lrdsl" role="img" viewBox="0 0 {WIDTH} {plan.height:g}" '
+            f'width="{WIDTH}" height="{plan.height:g}" style="max-width:100%;height:auto">',
+            f"<title>{escape(title)}</title>",
+            f"<style>{_css(len(curves))}</style>",
+            f'<rect class="page" width="{WIDTH}" height="{plan.height:g}" rx="6"/>',
+            *body,
+            "</svg>\n",
+        ]
+    )
+
+
+def _css(curves: int) -> str:
+    def colours(palette: Sequence[str]) -> str:
+        rules = (
+            f".lrdsl .c{i}{{stroke:{(c := style.pick(palette, i))}}}.lrdsl .n{i}{{fill:{c}}}" for i in range(curves)
+        )
+        return "\n".join(rules)
+
+    return f"{CSS}{colours(style.LIGHT)}\n@media (prefers-color-scheme:dark){{{DARK_CSS}{colours(style.DARK)}\n}}\n"
+
+
+def _head(plan: Layout) -> Iterator[str]:
+    for sample in plan.samples:
+        yield f'<path class="line c{sample.curve}"{_dash(sample.curve)} d="M{MARGIN} {sample.y:g}H{LEFT - 12}"/>'
+    for line in plan.lines:
+        yield _text(plan.left, line.y, line.text, "" if line.note else "head code")
+
+
+def _axes(plan: Layout) -> Iterator[str]:
+    for tick, label in zip(plan.y_axis.ticks, plan.y_axis.labels, strict=True):
+        y = plan.y(tick)
+        yield f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>'
+        yield _text(LEFT - 8, y + 4, label, anchor="end")
+    for tick, label in zip(plan.x_axis.ticks, plan.x_axis.labels, strict=True):
+        x = plan.x(tick)
+        yield f'<path class="frame" d="M{x:.1f} {plan.bottom:g}v5"/>'
+        yield _text(x, plan.bottom + 18, label, anchor="middle")
+    yield f'<path class="frame" d="M{LEFT} {plan.top:g}V{plan.bottom:g}H{RIGHT}"/>'
+    yield _text((LEFT + RIGHT) / 2, plan.bottom + 38, plan.x_axis.title, anchor="middle")
+    x, y = MARGIN + 2, plan.top + PLOT_HEIGHT / 2
+    yield _text(x, y, plan.y_axis.title, anchor="middle", more=f' transform="rotate(-90 {x} {y:g})"')
+
+
+def _boundaries(plan: Layout) -> Iterator[str]:
+    """Thin lines, in the curves' colours if there are several, and the names; these hide the lines behind them."""
+    for index, curve in enumerate(plan.curves):
+        kind = f"edge c{index}" if plan.several else "edge"
+        for step in curve.boundaries:
+            yield f'<path class="{kind}" d="M{plan.x(step):.1f} {plan.top:g}V{plan.bottom:g}"/>'
+    for name in plan.names:
+        if name.stem:
+            yield f'<path class="edge" d="M{name.stem[0]:.1f} {name.stem[1]:g}V{plan.top:g}"/>'
+    for name in plan.names:
+        yield _text(name.x, name.y, name.text, f"code name n{name.curve}" if plan.several else "code name")
+
+
+def _line(curve: Curve, index: int, plan: Layout) -> str:
+    """One path; it is broken where the rate is not a number."""
+    pieces, pen = [], "M"
+    for step, value in zip(curve.steps, curve.values, strict=True):
+        if math.isfinite(value):
+            pieces.append(f"{pen}{plan.x(step):.2f} {plan.y(value):.2f}")
+            pen = "L"
+        else:
+            pen = "M"
+    return f'<path class="line c{index}"{_dash(index)} d="{"".join(pieces)}"/>'
+
+
+def _tooltip(stretch: Stretch, curve: Curve, plan: Layout) -> str:
+    """An invisible area over a segment: browsers show its title under the pointer."""
+    rates = dict(zip(curve.steps, curve.values, strict=True))
+    first, last = axes.rate(rates[stretch.begin]), axes.rate(rates[stretch.end - 1])
+    left = plan.x(stretch.begin)
+    return (
+        f'<rect x="{left:.1f}" y="{plan.top:g}" width="{plan.x(stretch.end) - left:.1f}" height="{PLOT_HEIGHT}" '
+        f'fill-opacity="0"><title>{escape(stretch.label)}: steps {stretch.begin} to {stretch.end - 1}, '
+        f"{first} to {last}</title></rect>"
+    )
+
+
+def _dash(index: int) -> str:
+    dash = style.pick(style.DASHES, index)
+    return f' stroke-dasharray="{" ".join(f"{d:g}" for d in dash)}"' if dash else ""
+
+
+def _text(x: float, y: float, content: str, kind: str = "", anchor: str = "", more: str = "") -> str:
+    attributes = (f' class="{kind}"' if kind else "") + (f' text-anchor="{anchor}"' if anchor else "") + more
+    return f'<text x="{x:.1f}" y="{y:.1f}"{attributes}>{escape(content, quote=False)}</text>'
