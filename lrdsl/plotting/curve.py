@@ -68,39 +68,34 @@ def of(
         end: The last step drawn. Default: `extent`.
         relative: The base is 1 for want of a better one, so values are multiples of base.
         log: The points will be drawn on a log axis, where others are needed.
+
+    Raises:
+        ScheduleError: The text does not schedule that target.
     """
     target = target or main_target(schedule)
-    track = schedule.track(target, group)
-    if track is None:
-        raise LookupError(f"nothing is scheduled for {name(target, group)}; this text has {', '.join(schedule.targets)}")
-    end = extent(schedule, target, group) if end is None else end
-    end = max(end, begin + 1)
-    rows = [row for row in schedule.segments(target, group) if row.begin < row.end and row.begin < end]
+    rows = schedule.segments(target, group)
+    end = max(begin + 1, extent(schedule, target, group) if end is None else end)
     stretches = tuple(
-        Stretch(max(row.begin, begin), int(min(row.end, end)), row.label) for row in rows if row.end > begin
+        Stretch(max(row.begin, begin), int(min(row.end, end)), row.label)
+        for row in rows
+        if row.begin < row.end and row.begin < end and begin < row.end
     )
-    marks = [s for stretch in stretches for s in (stretch.begin, stretch.end)]
-    points = sample(track.value, begin, end, marks, log=log)
+    marks = [step for stretch in stretches for step in (stretch.begin, stretch.end)]
+    points = sample(lambda step: schedule.value(target, step, group), begin, end, marks, log=log)
+    metrics = " and ".join(schedule.metrics)
     return Curve(
         text=str(schedule),
         title=_TITLES.get(target, target) + (f" of {group}" if group is not None else "") + " (× base)" * relative,
         steps=tuple(step for step, _ in points),
         values=tuple(value for _, value in points),
         stretches=stretches,
-        note=f"cuts depend on the observed {' and '.join(metrics)}"
-        if (metrics := schedule.metrics)
-        else "",
+        note=f"cuts depend on the observed {metrics}" if metrics else "",
     )
 
 
 def main_target(schedule: Schedule) -> str:
     """The target to show when none is asked for."""
     return "lr" if "lr" in schedule.targets else schedule.targets[0]
-
-
-def name(target: str, group: str | int | None) -> str:
-    """A target and group as the language writes them."""
-    return target if group is None else f"{target}[{group}]"
 
 
 def extent(schedule: Schedule, target: str | None = None, group: str | int | None = None) -> int:

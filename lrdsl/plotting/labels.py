@@ -32,7 +32,9 @@ def arrange(
         begin, end = place(stretch.begin), place(stretch.end)
         for text in dict.fromkeys((stretch.label, stretch.label.partition("(")[0])):
             width = len(text) * char
-            fitting = [(x, row) for row, x in enumerate(_start(f, begin, end, width, right, char) for f in free) if x >= 0]
+            fitting = [
+                (x, row) for row, x in enumerate(_start(f, begin, end, width, right, char) for f in free) if x >= 0
+            ]
             if text and fitting:
                 x, row = min(fitting, key=lambda spot: spot[1])
                 labels.append(Label(x, row, text, stretch.begin))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -109,15 +108,8 @@ def _boundaries(plan: Layout) -> Iterator[str]:
 
 
 def _line(curve: Curve, index: int, plan: Layout) -> str:
-    """One path; it is broken where the rate is not a number."""
-    pieces, pen = [], "M"
-    for step, value in zip(curve.steps, curve.values, strict=True):
-        if math.isfinite(value):
-            pieces.append(f"{pen}{plan.x(step):.2f} {plan.y(value):.2f}")
-            pen = "L"
-        else:
-            pen = "M"
-    return f'<path class="line c{index}"{_dash(index)} d="{"".join(pieces)}"/>'
+    path = "".join("M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in run) for run in plan.runs(curve))
+    return f'<path class="line c{index}"{_dash(index)} d="{path}"/>'
 
 
 def _tooltip(stretch: Stretch, curve: Curve, plan: Layout) -> str:

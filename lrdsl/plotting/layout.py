@@ -1,0 +1,135 @@
+"""Where everything stands in a picture, in pixels from its top left corner: shared by SVG and PNG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from lrdsl.plotting import axes, style
+from lrdsl.plotting.axes import Axis
+from lrdsl.plotting.curve import Curve
+from lrdsl.plotting.labels import Label, arrange
+
+WIDTH, PLOT_HEIGHT = 840, 320
+LEFT, RIGHT, FOOT, MARGIN = 72, WIDTH - 24, 52, 20
+HEAD_SIZE, SIZE = 13, 11  # of characters
+HEAD_LINE, NAME_LINE = 19, 16
+NAME_WIDTH = 0.61 * SIZE  # of a monospace character, a little more than in most fonts
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line above the plot: one of a text, or a note."""
+
+    y: float
+    text: str
+    note: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A piece of a curve's line beside its text."""
+
+    y: float
+    curve: int
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A segment's name above the plot; `stem` is where a line down to the plot begins, if it needs one."""
+
+    x: float
+    y: float
+    text: str
+    curve: int
+    stem: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A picture without its colours."""
+
+    curves: Sequence[Curve]
+    x_axis: Axis
+    y_axis: Axis
+    left: float  # of the lines above the plot
+    lines: list[Line]
+    samples: list[Sample]
+    names: list[Name]
+    top: float  # of the plot
+
+    @property
+    def bottom(self) -> float:
+        """The lower end of the plot."""
+        return self.top + PLOT_HEIGHT
+
+    @property
+    def height(self) -> float:
+        """Of the whole picture."""
+        return self.bottom + FOOT
+
+    @property
+    def several(self) -> bool:
+        """Are there curves to tell apart?"""
+        return len(self.curves) > 1
+
+    def x(self, step: float) -> float:
+        """Where a step lies."""
+        return _x(self.x_axis, step)
+
+    def y(self, value: float) -> float:
+        """Where a value lies."""
+        return self.bottom - self.y_axis.place(value) * PLOT_HEIGHT
+
+    def runs(self, curve: Curve) -> Iterator[list[tuple[float, float]]]:
+        """The points of a curve, in pieces where it is broken because the rate is not a number."""
+        points = zip(curve.steps, curve.values, strict=True)
+        for finite, run in groupby(points, key=lambda point: math.isfinite(point[1])):
+            if finite:
+                yield [(self.x(step), self.y(value)) for step, value in run]
+
+
+def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
+    """Lay out the picture of ``curves`` on shared axes."""
+    x_axis, y_axis = axes.of(curves, log=log)
+    left = LEFT if len(curves) > 1 else MARGIN
+    lines, samples, y = _head(curves)
+    labels = _labels(curves, x_axis) if boundaries else []
+    rows = [1 + max((label.row for label in row), default=-1) for row in labels]
+    top = y + NAME_LINE * sum(rows) + 4
+    names = []
+    for index, row in enumerate(labels):
+        base = top - NAME_LINE * sum(rows[index + 1 :])
+        for label in row:
+            name_y = base - 6 - NAME_LINE * label.row
+            stem = (_x(x_axis, label.step), name_y + 6) if label.row else None
+            names.append(Name(label.x + 3, name_y, label.text, index, stem))
+    return Layout(curves, x_axis, y_axis, left, lines, samples, names, top)
+
+
+def _x(axis: Axis, step: float) -> float:
+    return LEFT + axis.place(step) * (RIGHT - LEFT)
+
+
+def _head(curves: Sequence[Curve]) -> tuple[list[Line], list[Sample], float]:
+    """The texts, with samples if there are several, then what the reader must know; and where all that ends."""
+    several = len(curves) > 1
+    lines, samples, y = [], [], float(MARGIN + HEAD_SIZE)
+    for index, curve in enumerate(curves):
+        if several:
+            samples.append(Sample(y - 4, index))
+        for text in style.wrap(curve.text, 92 if several else 99, 1 if several else 3):
+            lines.append(Line(y, text))
+            y += HEAD_LINE
+    for note in dict.fromkeys(curve.note for curve in curves if curve.note):
+        lines.append(Line(y, note, note=True))
+        y += HEAD_LINE
+    return lines, samples, y
+
+
+def _labels(curves: Sequence[Curve], x_axis: Axis) -> list[list[Label]]:
+    """The names of the segments: up to two rows of them for a curve on its own, one each for a few."""
+    rows = 2 if len(curves) == 1 else 1 if len(curves) <= style.LABELLED else 0
+    return [arrange(curve.named, lambda s: _x(x_axis, s), LEFT, RIGHT, NAME_WIDTH, rows) for curve in curves]
