@@ -22,7 +22,7 @@ from lrdsl.language.bound import (
     takes_until,
 )
 from lrdsl.language.context import UNIT_KEYWORDS, Context
-from lrdsl.language.formula import FOLDS, FUNCTIONS, NAMES
+from lrdsl.language.formula import FUNCTIONS, NAMES
 from lrdsl.language.hints import nearest
 from lrdsl.language.printer import render
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, arithmetic, describe, negate, number
@@ -257,15 +257,14 @@ class Binder:
             most = "exactly" if name == "clamp" else "at least"
             message = f"`{name}` takes {most} {fewest} arguments, got {len(node.arguments)}"
             raise ScheduleError("E0206", message, node.span)
-        operands = [self._operand(argument.value) for argument in node.arguments]
+        operands = [self._operand(argument.value, self.bind(argument.value)) for argument in node.arguments]
         if not any(isinstance(operand, Bound) for operand in operands):
             message = f"{self.shown(node)} combines schedules, and there is none in it"
             raise ScheduleError("E0309", message, node.span, "inside expr(...) it takes numbers")
         return BoundPointwise(name, tuple(operands), node)
 
-    def _operand(self, node: tree.Node) -> Any:
+    def _operand(self, node: tree.Node, bound: Value | Bound) -> Any:
         """A schedule, or a rate as a traced number."""
-        bound = self.bind(node)
         match bound:
             case Num(value):
                 return const(number(value, node.span))
@@ -278,42 +277,28 @@ class Binder:
 
     def _binary(self, node: tree.Binary) -> Value | Bound:
         left, right = self.bind(node.left), self.bind(node.right)
-        schedules = (isinstance(left, Bound), isinstance(right, Bound))
-        if schedules == (False, False):
-            return arithmetic(node.op, left, right, node.span, render(node))  # type: ignore[arg-type]
+        if not isinstance(left, Bound) and not isinstance(right, Bound):
+            return arithmetic(node.op, left, right, node.span, render(node))
         if node.op == "**":
             fix = "a formula can: `expr(base * (1 - u) ** 2, n=…)`"
             raise ScheduleError("E0507", "`**` works on numbers, not on schedules", node.span, fix)
-        if node.op in "+-" or schedules == (True, True):
-            if node.op == "/":
-                message = "a schedule can only be divided by a plain number"
-                raise ScheduleError("E0508", message, node.right.span)
+        if node.op == "/" and isinstance(right, Bound):
+            message = f"a schedule can be divided, but nothing by one; {self.shown(node.right)} is a schedule"
+            raise ScheduleError("E0508", message, node.right.span)
+        if node.op in "+-" or (isinstance(left, Bound) and isinstance(right, Bound)):
             name = {"+": "add", "-": "sub", "*": "mul"}[node.op]
-            operands = (self._joined(node.left, left), self._joined(node.right, right))
-            return BoundPointwise(name, operands, node)
-        plain, place = (right, node.right) if schedules[0] else (left, node.left)
-        if not isinstance(plain, Num) or (node.op == "/" and schedules[1]):
-            culprit = node.right if node.op == "/" and schedules[1] else place
-            what = "a schedule" if culprit is node.right and schedules[1] else describe(plain)  # type: ignore[arg-type]
-            message = f"a schedule can be multiplied or divided by a plain number; {self.shown(culprit)} is {what}"
+            return BoundPointwise(name, (self._operand(node.left, left), self._operand(node.right, right)), node)
+        body, plain, place = (left, right, node.right) if isinstance(left, Bound) else (right, left, node.left)
+        assert not isinstance(plain, Bound)
+        if not isinstance(plain, Num):
+            shown = f"{self.shown(place)} is {describe(plain)}"
+            message = f"a schedule can be multiplied or divided by a plain number; {shown}"
             fix = f"constant({render(place)}) * …" if isinstance(plain, Rate) else None
-            raise ScheduleError("E0508", message, culprit.span, fix)
+            raise ScheduleError("E0508", message, place.span, fix)
         if node.op == "/" and plain.value == 0:
             raise ScheduleError("E0308", "division by zero", node.span)
         factor = const(number(plain.value, place.span))
-        body = left if schedules[0] else right
         return BoundPointwise("divide" if node.op == "/" else "factor", (factor, body), node)
-
-    def _joined(self, node: tree.Node, bound: Value | Bound) -> Any:
-        match bound:
-            case Num(value):
-                return const(number(value, node.span))
-            case Rate(value):
-                return value
-        if isinstance(bound, Bound):
-            return bound
-        message = f"{self.shown(node)} is {describe(bound)}; a schedule or a rate is needed here"
-        raise ScheduleError("E0309", message, node.span)
 
     def _sequence(self, node: tree.Node, parts: Sequence[tree.Node]) -> Bound:
         bound: list[Bound] = []
@@ -365,6 +350,3 @@ class Binder:
 
 def _mixed(span: Span) -> ScheduleError:
     return ScheduleError("E0112", "named and unnamed schedules are mixed", span, "name this one too: `lr = …`")
-
-
-__all__ = ["FOLDS", "TARGETS", "Binder"]
