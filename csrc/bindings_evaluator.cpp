@@ -54,15 +54,13 @@ class NativeProgram {
 
   double value(int64_t step, const py::object& state) const {
     const Borrowed slots = state_of(state, false);
-    return evaluate(program(), step < 0 ? 0 : step, slots.data<double>());
+    return evaluate(program(), step, slots.data<double>());
   }
 
   void values(const py::object& steps, const py::object& state, const py::object& out) const {
     const Borrowed from(steps, 'q', false), slots = state_of(state, false), to(out, 'd', true, from.size());
-    const int64_t* step = from.data<int64_t>();
-    double* result = to.data<double>();
     const py::gil_scoped_release release;
-    for (int64_t i = 0; i < from.size(); ++i) result[i] = evaluate(program(), step[i] < 0 ? 0 : step[i], slots.data<double>());
+    evaluate_many(program(), from.data<int64_t>(), from.size(), slots.data<double>(), to.data<double>());
   }
 
   void observe(int64_t metric, double report, int64_t step, const py::object& state) const {

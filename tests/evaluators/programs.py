@@ -82,7 +82,7 @@ def steps_of(program: Program, count: int, seed: int) -> array[int]:
     """Boundaries and their neighbours, small steps, and jumps up to 2**53."""
     rng = random.Random(seed)
     edges = [max(0, segment.begin + d) for segment in program.segments for d in (-1, 0, 1)]
-    steps = edges + [0, 1, 2, 3, 2**53 - 1, 2**53]
+    steps = [*edges, 0, 1, 2, 3, 2**53 - 1, 2**53]
     while len(steps) < count:
         steps.append(rng.randrange(2 ** rng.randint(1, 53)))
     return array("q", steps[:count])
