@@ -18,10 +18,6 @@ POINTS = 0.72  # per pixel: a figure of 100 pixels per inch
 INK, MUTED, FRAME, GRID = "#1f2328", "#57606a", "#8c959f", "#eaeef2"
 
 
-class MissingExtra(ImportError):
-    """matplotlib is not installed; the message says how to get it."""
-
-
 def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = True) -> bytes:
     """The picture of all ``curves`` on shared axes, as the bytes of a PNG file.
 
@@ -31,12 +27,12 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
         boundaries: With a thin line wherever a segment begins, and the segments' names.
 
     Raises:
-        MissingExtra: matplotlib is not installed.
+        ImportError: matplotlib is not installed; the message says how to get it.
     """
     try:
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("a PNG needs matplotlib: pip install 'lrdsl[plot]'") from error
+    except ModuleNotFoundError as error:
+        raise ImportError("a PNG needs matplotlib: pip install 'lrdsl[plot]'", name="matplotlib") from error
     plan = layout.of(curves, log=log, boundaries=boundaries)
     figure = Figure(figsize=(WIDTH / 100, plan.height / 100), dpi=DPI)
     # One transparent sheet over the whole picture, in the layout's own pixels.

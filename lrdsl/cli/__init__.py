@@ -1,0 +1,1 @@
+"""The command line: ``lrdsl VERB ...`` or ``python -m lrdsl VERB ...``."""

@@ -1,0 +1,57 @@
+"""Schedules in config files: YAML (and so JSON) and TOML."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def load(file: Path) -> Any:
+    """The document in ``file``."""
+    content = file.read_text(encoding="utf-8")
+    if file.suffix == ".toml":
+        import tomllib
+
+        try:
+            return tomllib.loads(content)
+        except tomllib.TOMLDecodeError as error:
+            raise click.UsageError(f"{file} is not TOML: {error}") from None
+    import yaml
+
+    try:
+        return yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise click.UsageError(f"{file} is not YAML: {error}") from None
+
+
+def schedule(document: Any, key: str, file: Path) -> str:
+    """The schedule at a key such as ``train.lr`` or ``groups.0.lr``; a number is a constant rate."""
+    found, seen = document, ""
+    for part in key.split("."):
+        found = _entry(found, part, seen, file)
+        seen = f"{seen}.{part}".lstrip(".")
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return f"constant({found!r})"
+    if not isinstance(found, str):
+        kind = {dict: "a mapping", list: "a list", type(None): "empty", bool: "true or false"}.get(type(found))
+        raise click.UsageError(f"expected a schedule at `{key}` of {file}; it is {kind or type(found).__name__}")
+    # YAML 1.1 reads 1e-3, which has no point, as a string.
+    return f"constant({found})" if re.fullmatch(r"\d+(\.\d+)?(e[+-]?\d+)?", found) else found
+
+
+def _entry(parent: Any, part: str, seen: str, file: Path) -> Any:
+    entries = dict(enumerate(parent)) if isinstance(parent, list) else parent if isinstance(parent, dict) else {}
+    for name, entry in entries.items():
+        if str(name) == part:
+            return entry
+    names = [str(name) for name in entries]
+    near = get_close_matches(part, names, 1)
+    hint = (
+        f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names[:12])}" if names else "nothing is there"
+    )
+    place = f"`{seen}` in {file}" if seen else str(file)
+    raise click.UsageError(f"no `{part}` under {place}; {hint}")

@@ -1,0 +1,164 @@
+"""`lrdsl plot`: curves in the terminal, in files, or as numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lrdsl.cli import output
+from lrdsl.cli.inputs import Binding, Text, steps, takes_context, takes_texts
+from lrdsl.plotting import curve
+
+if TYPE_CHECKING:
+    from lrdsl.schedule import Schedule
+
+WRITERS = (".svg", ".png")
+
+
+class StepsAfterAt(click.Command):
+    """Lets ``--at`` take several steps: ``--at 0 500 10k``. No schedule is a bare number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each of its steps."""
+        parsed: list[str] = []
+        inside = False
+        for arg in args:
+            step = re.fullmatch(r"\d[\d_.]*[kMBT]?", arg) is not None
+            if inside and step and parsed[-1] != "--at":
+                parsed.append("--at")
+            parsed.append(arg)
+            inside = arg == "--at" or (inside and step)
+        return super().parse_args(ctx, parsed)
+
+
+@click.command(cls=StepsAfterAt)
+@takes_texts
+@click.option("--text", "terminal", is_flag=True, help="Draw in the terminal; also the default.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture: x.svg or x.png.")
+@click.option("--json", "as_json", is_flag=True, help="Print points and segments as JSON.")
+@click.option("--at", type=steps, multiple=True, metavar="STEP...", help="Print the values at these steps.")
+@click.option("--log", is_flag=True, help="Logarithmic axis of rates.")
+@click.option("--from", "begin", type=steps, default="0", metavar="STEP", help="First step drawn.")
+@click.option("--to", "end", type=steps, metavar="STEP", help="Last step drawn. Default: the run, or all that changes.")
+@click.option("--target", help="What to draw: lr (the default), weight_decay, momentum, beta1 ...")
+@click.option("--group", metavar="NAME", help="Of which parameter group: its name or index.")
+@click.option("--no-boundaries", is_flag=True, help="Leave out where segments begin, and their names.")
+@takes_context
+def plot(
+    texts: list[Text],
+    binding: Binding,
+    terminal: bool,
+    out: Path | None,
+    as_json: bool,
+    at: Sequence[int],
+    log: bool,
+    begin: int,
+    end: int | None,
+    target: str | None,
+    group: str | None,
+    no_boundaries: bool,
+) -> None:
+    """Draw schedules, several on the same axes.
+
+    \b
+      lrdsl plot 'warmup(2%) >> cosine(rest)' --total-steps 10k --base-lr 3e-4
+      lrdsl plot 'cosine(1000)' 'linear(1000)' --out compared.svg
+      lrdsl plot --file train.yaml --key optimizer.lr --at 0 500 10k
+
+    Without --base-lr rates are multiples of base. Without --total-steps a schedule that ends is drawn in full, one that
+    does not to twice its finite part.
+    """  # noqa: D301  (click looks for the very character)
+    if out is not None and out.suffix not in WRITERS:
+        raise click.BadParameter(f"expected a name ending in {' or '.join(WRITERS)}, got `{out}`", param_hint="--out")
+    if end is not None and end <= begin:
+        raise click.BadParameter(f"expected a step after --from {begin}, got {end}", param_hint="--to")
+    schedules = [binding.compile(text) for text in texts]
+    where = int(group) if group is not None and group.isdecimal() else group
+    if at:
+        _print_values(schedules, target, where, at, as_json)
+        return
+    last = end if end is not None else max(curve.extent(s, target, where) for s in schedules)
+    curves = [
+        curve.of(s, target, where, begin=begin, end=last, relative=_relative(s, binding, target, where), log=log)
+        for s in schedules
+    ]
+    if out is not None:
+        _write(out, curves, log=log, boundaries=not no_boundaries)
+    if as_json:
+        _print_json(curves)
+    elif terminal or out is None:
+        from lrdsl.plotting.terminal import render
+
+        width = shutil.get_terminal_size((80, 24)).columns
+        colour = output.coloured(sys.stdout)
+        unicode = output.unicode(sys.stdout)
+        drawn = render(curves, width=width, unicode=unicode, colour=colour, log=log, boundaries=not no_boundaries)
+        click.echo(drawn, nl=False, color=colour)
+
+
+def _relative(schedule: Schedule, binding: Binding, target: str | None, group: str | int | None) -> bool:
+    """Are the rates drawn multiples of a base that nobody gave?"""
+    own = f"lr[{group}]" in binding.given["bases"] or "lr" in binding.given["bases"]
+    return binding.relative and not own and (target or curve.main_target(schedule)) == "lr"
+
+
+def _write(out: Path, curves: Sequence[curve.Curve], **how: Any) -> None:
+    if out.suffix == ".svg":
+        from lrdsl.plotting import svg
+
+        content = svg.render(curves, **how).encode()
+    else:
+        from lrdsl.plotting import png
+
+        content = png.render(curves, **how)
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {out}: {error.strerror}") from None
+
+
+def _print_values(
+    schedules: Sequence[Schedule], target: str | None, group: str | int | None, at: Sequence[int], as_json: bool
+) -> None:
+    names = [target or curve.main_target(s) for s in schedules]
+    values = [[s.value(name, step, group) for step in at] for s, name in zip(schedules, names, strict=True)]
+    if as_json:
+        rows = zip(schedules, names, values, strict=True)
+        _dump([{"text": str(s), "target": name, "steps": list(at), "values": found} for s, name, found in rows])
+        return
+    for index, schedule in enumerate(schedules):
+        if len(schedules) > 1:
+            click.echo(f"[{index + 1}] {schedule}")
+    headers = ["step", *(f"[{i + 1}]" if len(schedules) > 1 else name for i, name in enumerate(names))]
+    output.table(headers, [[str(step), *map(repr, row)] for step, *row in zip(at, *values, strict=True)], left=-1)
+
+
+def _print_json(curves: Sequence[curve.Curve]) -> None:
+    _dump(
+        [
+            {
+                "text": c.text,
+                "axis": c.title,
+                "note": c.note,
+                "segments": [{"begin": s.begin, "end": s.end, "text": s.label} for s in c.stretches],
+                "steps": c.steps,
+                "values": c.values,
+            }
+            for c in curves
+        ]
+    )
+
+
+def _dump(curves: Sequence[dict[str, Any]]) -> None:
+    import json
+
+    # JSON has no word for a rate that is not a number.
+    plain = [{**c, "values": [v if math.isfinite(v) else None for v in c["values"]]} for c in curves]
+    click.echo(json.dumps(plain))

@@ -1,0 +1,142 @@
+"""The verbs about text: `check`, `fmt`, `explain` and `list`."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lrdsl.cli import output
+from lrdsl.cli.inputs import Binding, Text, takes_context, takes_texts
+from lrdsl.errors import CODES, ScheduleError
+
+if TYPE_CHECKING:
+    from lrdsl.schedule import Schedule
+
+WRONG = 1
+
+
+@click.command()
+@takes_texts
+@click.option("--strict", is_flag=True, help="Notes fail too.")
+@click.option("--json", "as_json", is_flag=True, help="Print diagnostics as JSON: code, message, span, hint.")
+@takes_context
+def check(texts: list[Text], binding: Binding, strict: bool, as_json: bool) -> None:
+    """Say whether schedules are valid, and print the notes about them."""
+    failed = False
+    reports = []
+    for text in texts:
+        schedule, error = None, None
+        try:
+            schedule = binding.compile(text)
+        except ScheduleError as found:
+            error = found
+        notes = schedule.notes if schedule is not None else ()
+        failed |= error is not None or (strict and bool(notes))
+        if as_json:
+            errors = [_diagnostic(error)] if error is not None else []
+            reports.append({"text": text.text, "source": text.source, "errors": errors, "notes": _all(notes)})
+            continue
+        if error is not None:
+            output.diagnose(error)
+            continue
+        click.echo(f"ok: {text}")
+        for note in notes:
+            click.echo(note.render(text.text, text.source))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(reports))
+    if failed:
+        sys.exit(WRONG)
+
+
+@click.command()
+@takes_texts
+def fmt(texts: list[Text]) -> None:
+    """Print the canonical text of schedules, one per line."""
+    from lrdsl.language.parser import parse
+    from lrdsl.language.printer import render
+
+    for text in texts:
+        try:
+            click.echo(render(parse(text.text)))
+        except ScheduleError as error:
+            raise error.within(text.text, text.source) from None
+
+
+@click.command()
+@takes_texts
+@takes_context
+def explain(texts: list[Text], binding: Binding) -> None:
+    """Show a schedule segment by segment and the notes about it; or say what a code such as E0204 means."""
+    for index, text in enumerate(texts):
+        if index:
+            click.echo()
+        if re.fullmatch(r"[EeNn]\d{4}", text.text.strip()):
+            _explain_code(text.text.strip().upper())
+        else:
+            _explain_schedule(binding.compile(text), text, binding)
+
+
+@click.command("list")
+@click.argument("name", required=False)
+def list_(name: str | None) -> None:
+    """List the segments and modifiers, or show one in full."""
+    import lrdsl.language.binder  # noqa: F401  (registers every primitive)
+    from lrdsl.language.hints import nearest
+    from lrdsl.primitives.signature import MODIFIERS, SEGMENTS
+
+    if name is None:
+        for title, primitives in (("segments", SEGMENTS), ("modifiers, after `|`", MODIFIERS)):
+            click.echo(f"{title}:")
+            for _, primitive in sorted(primitives.items()):
+                click.echo(f"  {primitive.signature}\n      {primitive.doc.partition(chr(10))[0]}")
+        click.echo("on schedules: `a >> b`, `a * b`, `a + b`, `a - b`, `max(a, b)`, `min(a, b)`, `clamp(a, lo, hi)`")
+        return
+    found = SEGMENTS.get(name) or MODIFIERS.get(name)
+    if found is None:
+        near = nearest(name, [*SEGMENTS, *MODIFIERS])
+        hint = f"did you mean `{near}`?" if near else "`lrdsl list` shows them all"
+        raise click.UsageError(f"there is no primitive `{name}`; {hint}")
+    click.echo(f"{found.signature}\n\n{found.doc}")
+
+
+def _diagnostic(found: Any) -> dict[str, Any]:
+    return {"code": found.code, "message": found.message, "span": found.span, "hint": found.hint}
+
+
+def _all(notes: Any) -> list[dict[str, Any]]:
+    return [_diagnostic(note) for note in notes]
+
+
+def _explain_code(code: str) -> None:
+    if code not in CODES:
+        raise click.UsageError(f"there is no code {code}; they run from {min(CODES)} to {max(CODES)}")
+    click.echo(f"{code}: {CODES[code]}")
+
+
+def _explain_schedule(schedule: Schedule, text: Text, binding: Binding) -> None:
+    click.echo(str(schedule))
+    for target, group in schedule.tracks:
+        name = target if group is None else f"{target}[{group}]"
+        relative = binding.relative and target == "lr" and not {"lr", name} & set(binding.given["bases"])
+        click.echo(f"\n{name}{' (× base)' if relative else ''}" if output.unicode(sys.stdout) else f"\n{name}")
+        rows = [_row(row) for row in schedule.segments(target, group)]
+        output.table(["begin", "end", "segment", "first", "last", "then", "jump"], rows, left=2)
+    if schedule.notes:
+        click.echo()
+    for note in schedule.notes:
+        click.echo(note.render(text.text, text.source))
+
+
+def _row(row: Any) -> list[str]:
+    from lrdsl.plotting.axes import rate
+
+    end = "" if math.isinf(row.end) else str(row.end)
+    jump = "" if row.jump == 0 else f"{100 * row.jump:+.3g} %" if math.isfinite(row.jump) else "from 0"
+    first, last, out = ("" if math.isnan(v) else rate(v, 6) for v in (row.first, row.last, row.out))
+    return [str(row.begin), end, row.label, first, last, out, jump]
