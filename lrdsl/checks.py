@@ -13,7 +13,8 @@ from lrdsl.errors import Note, ScheduleError, Span
 from lrdsl.program.program import FOREVER
 
 if TYPE_CHECKING:
-    from lrdsl.schedule import Schedule, Track
+    from lrdsl.schedule import Schedule
+    from lrdsl.track import Track
 
 JUMP = 0.01
 """A relative jump at a boundary that is worth a note."""

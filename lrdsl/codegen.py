@@ -2,7 +2,7 @@
 
 * ``csrc/opcodes.inc``: the opcode table as X-macro rows.
 * ``csrc/golden.inc``: bits that a build of the evaluator must reproduce at import.
-* ``lrdsl/language/tables.json``: lark's parse tables.
+* ``lrdsl/syntax/tables.json``: lark's parse tables.
 * ``docs/primitives.md``: signatures and docstrings of every primitive.
 """
 
@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lrdsl.language import tables
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.program import elementary
 from lrdsl.program.opcodes import OPCODES
+from lrdsl.syntax import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -3,92 +3,22 @@
 import math
 from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from lrdsl import checks, evaluators
+from lrdsl import checks
 from lrdsl.errors import Note, ScheduleError
-from lrdsl.evaluators.scalar import ScalarEvaluator
 from lrdsl.language.binder import TARGETS, Binder
 from lrdsl.language.context import Context
-from lrdsl.language.lowering import Lowered, lower
-from lrdsl.language.parser import parse
+from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
-from lrdsl.language.tree import Script
-from lrdsl.program.assembler import Assembler
-from lrdsl.program.expr import Expr
-from lrdsl.program.program import FOREVER, Program, Segment
+from lrdsl.program.program import Program
+from lrdsl.syntax.parser import parse
+from lrdsl.syntax.tree import Script
+from lrdsl.track import SegmentRow, Track
 
 LANGUAGE = 1
 Group = str | int | None
-
-
-class Track:
-    """One target of one group, live: a Program, the evaluator that runs it, and its state."""
-
-    __slots__ = ("evaluator", "lowered", "program", "state")
-
-    def __init__(self, lowered: Lowered) -> None:
-        self.lowered = lowered
-        self.program = lowered.program
-        self.evaluator = evaluators.evaluator(self.program)
-        self.state = array("d", self.program.state)
-
-    def value(self, step: int) -> float:
-        """The value for update `step`, with the state of now."""
-        return self.evaluator.value(step, self.state)
-
-    def values(self, steps: Any) -> Any:
-        """The values for an int64 buffer of updates."""
-        return self.evaluator.values(steps, self.state)
-
-    def observe(self, metric: str, report: float, step: int) -> None:
-        """Take a report made before update `step`."""
-        self.evaluator.observe(metric, report, step, self.state)
-
-    def reset(self) -> None:
-        """Forget every report."""
-        self.state[:] = array("d", self.program.state)
-
-    @property
-    def length(self) -> float:
-        """Steps until the value is held for ever; inf if that never happens."""
-        end = self.lowered.stretch.end
-        return math.inf if end == FOREVER else end
-
-    def settle(self, value: Expr) -> float:
-        """A value that flows from one segment to the next, with the state of now."""
-        if value.constant is not None:
-            return value.constant
-        code = Assembler()
-        segment = Segment(0, code.add([value]))
-        program = self.program
-        closed = code.finish([segment], program.machines, program.state, program.slots, program.metrics)
-        return ScalarEvaluator(closed).value(0, self.state)
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """One row of a schedule's segment table.
-
-    Attributes:
-        begin: First step.
-        end: Step after the last; inf if it never ends.
-        label: The segment's canonical text.
-        first: Value at `begin`.
-        last: Value at ``end - 1``; nan for an endless segment.
-        out: Value flowing on at `end`; nan for an endless segment.
-        jump: ``first`` relative to what stood before, minus 1; 0 where nothing jumps.
-    """
-
-    begin: int
-    end: float
-    label: str
-    first: float
-    last: float
-    out: float
-    jump: float
 
 
 class Schedule:
@@ -270,19 +200,7 @@ class Schedule:
 
     def segments(self, target: str = "lr", group: Group = None) -> tuple[SegmentRow, ...]:
         """The segment table of a target: begin, end, label, rates in and out, jumps."""
-        track = self._track(target, group)
-        rows: list[SegmentRow] = []
-        before: float | None = None
-        for piece in track.lowered.stretch.pieces:
-            first = track.value(piece.begin)
-            endless = piece.end == FOREVER
-            last = math.nan if endless else track.value(piece.end - 1)
-            out = math.nan if endless else track.settle(piece.out)
-            jump = 0.0 if before is None or before == first else (first / before - 1 if before else math.inf)
-            label = render(piece.origin)
-            rows.append(SegmentRow(piece.begin, math.inf if endless else piece.end, label, first, last, out, jump))
-            before = out
-        return tuple(rows)
+        return self._track(target, group).segments()
 
     def __str__(self) -> str:
         return render(self._script)

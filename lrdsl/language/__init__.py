@@ -1,1 +1,1 @@
-"""Text to tree to `Program`, and back to text."""
+"""Tree → Program: what a text means in a context, and back to canonical text."""

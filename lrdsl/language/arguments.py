@@ -5,7 +5,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from lrdsl.errors import ScheduleError, Span
-from lrdsl.language import tree
 from lrdsl.language.bound import Argued, Bound, Length
 from lrdsl.language.formula import trace
 from lrdsl.language.hints import nearest
@@ -13,6 +12,7 @@ from lrdsl.language.printer import render
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, describe, number
 from lrdsl.primitives.signature import INF, Kind, Parameter, Primitive
 from lrdsl.program.expr import const
+from lrdsl.syntax import tree
 
 if TYPE_CHECKING:
     from lrdsl.language.binder import Binder

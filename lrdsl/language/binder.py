@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 from lrdsl.errors import ScheduleError, Span
-from lrdsl.language import tree
 from lrdsl.language.arguments import bind_arguments
 from lrdsl.language.bound import (
     Bound,
@@ -29,6 +28,7 @@ from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, arithmetic,
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.primitives.signature import BASE, PREV, ObservedModifier, Segment, Structure
 from lrdsl.program.expr import const
+from lrdsl.syntax import tree
 
 TARGETS = ("lr", "weight_decay", "momentum", "dampening", "beta1", "beta2", "eps")
 POINTWISE = {"min": 2, "max": 2, "clamp": 3}
@@ -280,8 +280,8 @@ class Binder:
         if not isinstance(left, Bound) and not isinstance(right, Bound):
             return arithmetic(node.op, left, right, node.span, render(node))
         if node.op == "**":
-            fix = "a formula can: `expr(base * (1 - u) ** 2, n=…)`"
-            raise ScheduleError("E0507", "`**` works on numbers, not on schedules", node.span, fix)
+            formula = "a formula can: `expr(base * (1 - u) ** 2, n=…)`"
+            raise ScheduleError("E0507", "`**` works on numbers, not on schedules", node.span, formula)
         if node.op == "/" and isinstance(right, Bound):
             message = f"a schedule can be divided, but nothing by one; {self.shown(node.right)} is a schedule"
             raise ScheduleError("E0508", message, node.right.span)

@@ -10,8 +10,8 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from lrdsl.errors import Span
-from lrdsl.language.tree import Node, Pipe
 from lrdsl.primitives.signature import Modifier, Segment, Structure
+from lrdsl.syntax.tree import Node, Pipe
 
 
 @dataclass(frozen=True, slots=True)

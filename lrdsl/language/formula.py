@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lrdsl.errors import ScheduleError
-from lrdsl.language import tree
 from lrdsl.language.hints import nearest
 from lrdsl.language.values import Dur, Num, Rate, number
 from lrdsl.program import expr as f
 from lrdsl.program.elementary import PI_HI
 from lrdsl.program.expr import Expr, const, symbol
+from lrdsl.syntax import tree
 
 if TYPE_CHECKING:
     from lrdsl.language.binder import Binder

@@ -1,41 +1,17 @@
-"""From the bound tree to a Program: positions, values that flow on, and code.
+"""From the bound tree to a Program: one target's schedule placed at step 0, and assembled."""
 
-A schedule is placed at a position on a clock; where it stands gives it `prev`, and it
-gives back a `Stretch`. Primitives are called here, with where they stand and what they
-were given, and trace themselves.
-"""
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
-from lrdsl.errors import ScheduleError, Span
-from lrdsl.language import tree
-from lrdsl.language.arguments import STEPS, half_up
-from lrdsl.language.bound import (
-    Argued,
-    Bound,
-    BoundModified,
-    BoundPointwise,
-    BoundSegment,
-    BoundSequence,
-    BoundStructure,
-    Length,
-    takes_rest,
-)
-from lrdsl.language.formula import fold
-from lrdsl.language.printer import render
-from lrdsl.primitives.at import At
-from lrdsl.primitives.observed import State
-from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
-from lrdsl.program import expr as f
+from lrdsl.errors import ScheduleError
+from lrdsl.language.bound import Bound
+from lrdsl.language.memory import Memory
+from lrdsl.language.place import Place
 from lrdsl.program.assembler import Assembler
-from lrdsl.program.expr import REPORT, STEP, Expr, const, state, substitute, symbols_in
-from lrdsl.program.program import FOREVER, Machine, Program, Segment
-from lrdsl.program.stretch import Piece, Stretch, combine, join
-
-ENDLESS = Fraction(FOREVER)
+from lrdsl.program.expr import STEP, const, symbol, symbols_in
+from lrdsl.program.program import Machine, Program, Segment
+from lrdsl.program.stretch import Stretch
+from lrdsl.syntax import tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +24,10 @@ class Lowered:
 
 def lower(bound: Bound, base: float | None, total: int | None, whole: tree.Node, target: str) -> Lowered:
     """The Program of one target's schedule; `whole` is its text's node."""
-    lowering = _Lowering()
-    start = f.symbol("base") if base is None else const(base)
+    memory = Memory()
+    start = symbol("base") if base is None else const(base)
     stop = None if total is None else Fraction(total)
-    stretch = Place(lowering, STEP, Fraction(0), stop, start, start, whole).put(bound)
+    stretch = Place(memory, STEP, Fraction(0), stop, start, start, whole).put(bound)
     if stretch.end == 0:
         raise ScheduleError("E0406", "the whole schedule has no steps", whole.span)
     roots = [(piece.begin, piece.value) for piece in stretch.pieces]
@@ -63,278 +39,7 @@ def lower(bound: Bound, base: float | None, total: int | None, whole: tree.Node,
     assembler = Assembler()
     segments = [Segment(begin, assembler.add([value])) for begin, value in roots]
     machines = [
-        Machine(m.metric, m.begin, m.end, m.slot, len(m.update), assembler.add(m.update)) for m in lowering.machines
+        Machine(m.metric, m.begin, m.end, m.slot, len(m.update), assembler.add(m.update)) for m in memory.machines
     ]
-    program = assembler.finish(segments, machines, lowering.state, lowering.slots, lowering.metrics)
+    program = assembler.finish(segments, machines, memory.state, memory.slots, memory.metrics)
     return Lowered(program, stretch)
-
-
-@dataclass(frozen=True, slots=True)
-class _Traced:
-    """A machine before assembly."""
-
-    metric: int
-    begin: int
-    end: int
-    slot: int
-    update: list[Expr]
-
-
-class _Lowering:
-    """What grows while a Program is made: slots, machines, metrics."""
-
-    def __init__(self) -> None:
-        self.state: list[float] = []
-        self.slots: list[str] = []
-        self.metrics: list[str] = []
-        self.machines: list[_Traced] = []
-
-    def claim(self, primitive: ObservedModifier) -> tuple[int, dict[str, Expr]]:
-        """Fresh slots for one modifier, named ``plateau.best``, a second one's ``plateau2.best``."""
-        first = len(self.state)
-        count = 1 + sum(
-            name.endswith(f".{next(iter(primitive.slots))}") and name.startswith(primitive.name) for name in self.slots
-        )
-        prefix = primitive.name if count == 1 else f"{primitive.name}{count}"
-        self.state.extend(float(value) for value in primitive.slots.values())
-        self.slots.extend(f"{prefix}.{name}" for name in primitive.slots)
-        return first, {name: state(first + i) for i, name in enumerate(primitive.slots)}
-
-    def metric(self, name: str) -> int:
-        """The number of a metric."""
-        if name not in self.metrics:
-            self.metrics.append(name)
-        return self.metrics.index(name)
-
-
-_COMBINE: Mapping[str, Callable[..., Expr]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "neg": lambda a: -a,
-    "factor": lambda k, a: k * a,
-    "divide": lambda k, a: a / k,
-    "max": lambda *all: fold(f.maximum, list(all)),
-    "min": lambda *all: fold(f.minimum, list(all)),
-    "clamp": lambda a, low, high: f.minimum(f.maximum(a, low), high),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a schedule stands: a position on a clock, and the rates that reach it.
-
-    `stop` is where the enclosing sequence must end, for `rest`; None if nothing says so.
-    """
-
-    lowering: _Lowering
-    clock: Expr
-    position: Fraction
-    stop: Fraction | None
-    prev: Any
-    base: Any
-    origin: tree.Node
-
-    @property
-    def begin(self) -> int:
-        """The first step."""
-        return half_up(self.position)
-
-    def lower(self, body: Bound, *, clock: Expr, prev: Expr, base: Expr) -> Stretch:
-        """`body` from step 0 of a clock of its own."""
-        return replace(self, clock=clock, position=Fraction(0), stop=None, prev=prev, base=base).put(body)
-
-    def put(self, bound: Bound) -> Stretch:
-        """The schedule, placed here."""
-        match bound:
-            case BoundSegment():
-                return self._segment(bound)
-            case BoundSequence():
-                return self._sequence(bound)
-            case BoundPointwise():
-                return self._pointwise(bound)
-            case BoundModified():
-                return self._modified(bound)
-            case BoundStructure():
-                arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
-                here = replace(self, origin=bound.node)
-                made: Stretch = _spanned(bound.node, lambda: bound.primitive.function(here, **arguments))
-                return _bounded(made, bound.node)
-        raise AssertionError(bound)
-
-    # --- one segment ------------------------------------------------------------------------------------------
-
-    def _segment(self, bound: BoundSegment) -> Stretch:
-        exact = self._end(bound.length, bound.node) if bound.length else self.position
-        begin, end = self.begin, FOREVER if exact == ENDLESS else half_up(exact)
-        n = float("inf") if end == FOREVER else end - begin
-        arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
-        if bound.length:
-            arguments["n"] = n
-        self._not_frozen(bound, arguments, n)
-
-        def formula(t: Any) -> Expr:
-            value = bound.primitive.function(At(t, n, self.prev, self.base), **arguments)
-            return value if isinstance(value, Expr) else const(value)
-
-        t = self.clock - begin if begin else self.clock
-        value = _spanned(bound.node, lambda: formula(t))
-        out = value if end == FOREVER else _spanned(bound.node, lambda: formula(const(n)))
-        pieces = (Piece(begin, end, value, out, bound.node),) if end > begin else ()
-        return _bounded(Stretch(pieces, begin, end, exact, out), bound.node)
-
-    def _end(self, length: Length, node: tree.Node) -> Fraction:
-        if length.kind == "inf":
-            return ENDLESS
-        if length.kind == "steps":
-            return self.position + length.steps
-        if length.kind == "until":
-            if half_up(length.steps) < self.begin:
-                message = f"`until` ({float(length.steps):g}) lies before the start of this segment ({self.begin})"
-                raise ScheduleError("E0410", message, node.span)
-            return length.steps
-        assert self.stop is not None
-        if self.stop < self.position:
-            left = half_up(self.stop) - self.begin
-            raise ScheduleError("E0409", f"`rest` is {left} steps", node.span, "shorten one of the others")
-        return self.stop
-
-    def _arguments(self, primitive: Primitive, argued: Argued, node: tree.Node) -> dict[str, Any]:
-        symbols = {"base": self.base, "prev": self.prev}
-
-        def fill(value: Any) -> Any:
-            if isinstance(value, tuple):
-                return tuple(fill(entry) for entry in value)
-            return substitute(value, symbols) if isinstance(value, Expr) else value
-
-        filled: dict[str, Any] = {}
-        for parameter in primitive.parameters:
-            if parameter.python in argued.values:
-                value = argued.values[parameter.python]
-                if parameter.kind.name in ("rate", "rates"):
-                    value = fill(value)
-                    span = argued.spans.get(parameter.name, node.span)
-                    for entry in value if isinstance(value, tuple) else (value,):
-                        _check_rate(entry, parameter.name, primitive.name, parameter.kind.above == 0, span)
-                filled[parameter.python] = value
-        return filled
-
-    def _not_frozen(self, bound: BoundSegment, arguments: Mapping[str, Any], n: float) -> None:
-        """E0608: a decay from 0 to 0 is a run that silently learns nothing."""
-        start = bound.primitive.parameter("from")
-        if start is None or start.default is not PREV or n == 0 or _known(self.base) == 0.0:
-            return
-        fixed = arguments.get("values") is None and _known(arguments["from_"]) == 0.0
-        if fixed and _known(arguments.get("to", 0.0)) == 0.0:
-            name = bound.primitive.name
-            hint = "restart it with `from=1x`, or use `repeat`"
-            raise ScheduleError("E0608", f"`{name}` starts at 0 and stays there", bound.node.span, hint)
-
-    # --- combinations -----------------------------------------------------------------------------------------
-
-    def _sequence(self, bound: BoundSequence) -> Stretch:
-        parts: list[Stretch] = []
-        here = self
-        for index, part in enumerate(bound.parts):
-            stop = self.stop
-            if stop is not None and takes_rest(part):
-                stop -= sum((here._measure(later) for later in bound.parts[index + 1 :]), Fraction(0))
-                if stop < here.position:
-                    raise self._overfull(bound, part, here.position, stop)
-            stretch = replace(here, stop=stop).put(part)
-            if stretch.endless and index + 1 < len(bound.parts):
-                shown = render(part.node)
-                hint = "give it a length, or make it last"
-                raise ScheduleError(
-                    "E0503", f"`{shown}` never ends, so what follows is never reached", part.node.span, hint
-                )
-            parts.append(stretch)
-            here = replace(here, position=stretch.exact, prev=stretch.out)
-        return join(parts)
-
-    def _measure(self, bound: Bound) -> Fraction:
-        """How long a later part is: placed on trial, without knowing what flows into it."""
-        trial = replace(
-            self, lowering=_Lowering(), position=Fraction(0), prev=f.symbol("prev"), base=f.symbol("base"), stop=None
-        )
-        stretch = trial.put(bound)
-        return Fraction(0) if stretch.endless else stretch.exact
-
-    def _overfull(self, bound: BoundSequence, part: Bound, position: Fraction, stop: Fraction) -> ScheduleError:
-        assert self.stop is not None
-        used = half_up(position + self.stop - stop)
-        message = f"`rest` is {half_up(stop - position)} steps: the others already use {used} of {half_up(self.stop)}"
-        return ScheduleError("E0409", message, bound.node.span, "shorten one of them")
-
-    def _pointwise(self, bound: BoundPointwise) -> Stretch:
-        schedules = [self.put(operand) for operand in bound.operands if not isinstance(operand, Expr)]
-        longest = max(schedules, key=lambda stretch: stretch.end)
-        symbols = {"base": self.base, "prev": self.prev}
-
-        def level(rate: Expr) -> Stretch:
-            value = substitute(rate, symbols)
-            return replace(longest, pieces=(Piece(longest.begin, longest.end, value, value, None),), out=value)
-
-        lowered = iter(schedules)
-        operands = [level(x) if isinstance(x, Expr) else next(lowered) for x in bound.operands]
-        if bound.operation != "mul":
-            operation = _COMBINE[bound.operation]
-        elif _known(self.base) == 0.0:
-            raise ScheduleError("E0511", "a product of schedules needs a base other than 0", bound.node.span)
-        else:
-
-            def operation(a: Expr, b: Expr) -> Expr:
-                return a * b / self.base  # type: ignore[no-any-return]
-
-        return _bounded(combine(operands, operation, lambda *origins: _relabel(bound, origins)), bound.node)
-
-    def _modified(self, bound: BoundModified) -> Stretch:
-        body = self.put(bound.body)
-        primitive, call = bound.primitive, bound.node.right
-        arguments = self._arguments(primitive, bound.arguments, call)
-        if not isinstance(primitive, ObservedModifier):
-            return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)))
-        slot, slots = self.lowering.claim(primitive)
-        memory = State(slots)
-        update = primitive.function(memory, REPORT, **arguments)
-        fresh = [update.get(name, slots[name]) for name in primitive.slots]
-        traced = [x if isinstance(x, Expr) else const(x) for x in fresh]
-        metric = self.lowering.metric(arguments["metric"])
-        self.lowering.machines.append(_Traced(metric, body.begin, body.end, slot, traced))
-        return body.map(lambda v: primitive.modified(v, memory, arguments))
-
-
-def _known(value: Any) -> float | None:
-    return value.constant if isinstance(value, Expr) else value
-
-
-def _check_rate(value: Any, name: str, primitive: str, positive: bool, span: Span) -> None:
-    known = _known(value)
-    if known is not None and known < 0:
-        raise ScheduleError("E0607", f"`{name}` of `{primitive}` is negative ({known:g})", span)
-    if known is not None and positive and not known > 0:
-        raise ScheduleError("E0605", f"`{name}` of `{primitive}` must be greater than 0, got {known:g}", span)
-
-
-def _spanned(node: tree.Node, make: Callable[[], Any]) -> Any:
-    """What a primitive makes; an error it raises gets the place of its call."""
-    try:
-        return make()
-    except ScheduleError as error:
-        if error.span is not None:
-            raise
-        raise ScheduleError(error.code, error.message, node.span, error.hint) from None
-
-
-def _bounded(stretch: Stretch, node: tree.Node) -> Stretch:
-    if not stretch.endless and stretch.end >= STEPS:
-        raise ScheduleError("E0404", f"`{render(node)}` ends after 2**53 - 1 steps", node.span)
-    return stretch
-
-
-def _relabel(bound: BoundPointwise, origins: tuple[Any, ...]) -> tree.Node:
-    """The text of one piece of a combination: the operation over the pieces that run there."""
-    node = bound.node
-    known = [origin for origin in origins if origin is not None]
-    if isinstance(node, tree.Binary) and len(known) == 2:
-        return replace(node, left=known[0], right=known[1])
-    return known[0] if len(known) == 1 and bound.operation in ("mul", "add") else node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Context, Decimal
 
-from lrdsl.language import tree
+from lrdsl.syntax import tree
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _KEYWORDS = frozenset({"let", "true", "false", "rest", "lrdsl"})
@@ -31,7 +31,7 @@ def render(node: tree.Node) -> str:
     name (``to``).
 
     Example:
-        >>> from lrdsl.language.parser import parse
+        >>> from lrdsl.syntax.parser import parse
         >>> render(parse("(warmup( 1k ) >> cosine(9k,min = +0.10x,)) # up, down"))
         'warmup(1000) >> cosine(9000, to=0.1x)'
     """

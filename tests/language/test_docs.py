@@ -7,7 +7,7 @@ import pytest
 from corpus import CONTEXT
 
 import lrdsl
-from lrdsl.language.parser import parse
+from lrdsl.syntax.parser import parse
 
 PAGE = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```lrdsl\n(.*?)\n```", PAGE, re.DOTALL)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrdsl.errors import CODES, ScheduleError
-from lrdsl.language.parser import parse
-from lrdsl.language.tree import Call, Name, Node, Number, children
+from lrdsl.syntax.parser import parse
+from lrdsl.syntax.tree import Call, Name, Node, Number, children
 
 FULL = 65536
 SECONDS = 10.0  # a tenth of it is usual; a quadratic path takes minutes

@@ -8,7 +8,7 @@ import pytest
 from corpus import CONTEXT
 
 from lrdsl.errors import CODES, ScheduleError
-from lrdsl.language.parser import parse
+from lrdsl.syntax.parser import parse
 
 FOLDER = Path(__file__).parents[1] / "golden" / "errors"
 FILES = sorted(FOLDER.glob("*.txt"))

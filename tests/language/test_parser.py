@@ -6,8 +6,8 @@ import pytest
 from corpus import ACCEPTED, REJECTED
 
 from lrdsl.errors import ScheduleError
-from lrdsl.language.parser import parse
-from lrdsl.language.tree import (
+from lrdsl.syntax.parser import parse
+from lrdsl.syntax.tree import (
     Argument,
     Assign,
     Bare,

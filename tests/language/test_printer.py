@@ -5,9 +5,9 @@ from corpus import ACCEPTED
 from hypothesis import given
 from trees import scripts
 
-from lrdsl.language.parser import parse
 from lrdsl.language.printer import render
-from lrdsl.language.tree import Argument, Name, Node, Number, Target
+from lrdsl.syntax.parser import parse
+from lrdsl.syntax.tree import Argument, Name, Node, Number, Target
 
 
 @given(scripts())

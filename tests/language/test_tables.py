@@ -7,9 +7,9 @@ import lark
 import pytest
 from corpus import ACCEPTED
 
-from lrdsl.language import tables
-from lrdsl.language.builder import Builder
-from lrdsl.language.parser import parse
+from lrdsl.syntax import tables
+from lrdsl.syntax.builder import Builder
+from lrdsl.syntax.parser import parse
 
 
 def stored():
@@ -27,7 +27,7 @@ def test_tables_are_what_is_generated():
 
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_generated_text_does_not_depend_on_the_process(seed):
-    code = "import sys; from lrdsl.language.tables import generate; sys.stdout.write(generate())"
+    code = "import sys; from lrdsl.syntax.tables import generate; sys.stdout.write(generate())"
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == tables.generate()
@@ -61,6 +61,6 @@ def test_grammar_has_no_conflicts():
 
 
 def test_lark_is_not_imported_before_it_is_needed():
-    code = "import sys, lrdsl.language.parser; assert 'lark' not in sys.modules"
+    code = "import sys, lrdsl.syntax.parser; assert 'lark' not in sys.modules"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from lrdsl.language import tree
+from lrdsl.syntax import tree
 
 KEYWORDS = {"let", "true", "false", "rest", "lrdsl"}
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from lrdsl.errors import ScheduleError, Span
-from lrdsl.language import tree
-from lrdsl.language.lexical_errors import MAX_WORD, too_long
+from lrdsl.syntax import tree
+from lrdsl.syntax.lexical_errors import MAX_WORD, too_long
 
 if TYPE_CHECKING:
     from lark import Token

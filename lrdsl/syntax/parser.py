@@ -7,11 +7,11 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, cast
 
 from lrdsl.errors import ScheduleError
-from lrdsl.language import tables
-from lrdsl.language.builder import Builder
-from lrdsl.language.lexical_errors import MAX_DEPTH, check_brackets, unreadable
-from lrdsl.language.syntax_errors import misplaced
-from lrdsl.language.tree import Node, Script, children
+from lrdsl.syntax import tables
+from lrdsl.syntax.builder import Builder
+from lrdsl.syntax.lexical_errors import MAX_DEPTH, check_brackets, unreadable
+from lrdsl.syntax.syntax_errors import misplaced
+from lrdsl.syntax.tree import Node, Script, children
 
 if TYPE_CHECKING:
     from lark import Lark, Token
