@@ -92,7 +92,7 @@ def _build(record: dict[str, Any] | None) -> Any:
 
 
 def _tables(faults: list[str]) -> str:
-    from lrdsl.language import tables
+    from lrdsl.syntax import tables
 
     try:
         fresh = tables.path().is_file() and tables.path().read_text(encoding="utf-8") == tables.generate()

@@ -58,7 +58,7 @@ def check(texts: list[Text], binding: Binding, strict: bool, as_json: bool) -> N
 @takes_texts
 def fmt(texts: list[Text]) -> None:
     """Print the canonical text of schedules, one per line."""
-    from lrdsl.language.parser import parse
+    from lrdsl.syntax.parser import parse
     from lrdsl.language.printer import render
 
     for text in texts:

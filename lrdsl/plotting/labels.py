@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lrdsl.plotting.curve import Stretch
@@ -19,34 +19,51 @@ class Label:
 
 
 def arrange(
-    stretches: Iterable[Stretch], place: Callable[[int], float], left: float, right: float, char: float, rows: int
+    stretches: Sequence[Stretch], place: Callable[[int], float], left: float, right: float, char: float, rows: int
 ) -> list[Label]:
     """Place the labels, in units where one character is ``char`` wide and ``place`` tells where a step lies.
 
     A label stands in the middle of its segment; one wider than that starts where the segment does. One that finds no
-    room is cut down to the function's name, then left out.
+    room is cut down to the function's name, then left out. If more of them find room when those too wide for their own
+    segments are cut down first, they are.
     """
-    free = [left] * rows  # where each row is still empty
-    labels = []
-    for stretch in stretches:
-        begin, end = place(stretch.begin), place(stretch.end)
-        for text in dict.fromkeys((stretch.label, stretch.label.partition("(")[0])):
-            width = len(text) * char
-            fitting = [
-                (x, row) for row, x in enumerate(_start(f, begin, end, width, right, char) for f in free) if x >= 0
-            ]
-            if text and fitting:
-                x, row = min(fitting, key=lambda spot: spot[1])
-                labels.append(Label(x, row, text, stretch.begin))
-                free[row] = x + width + 2 * char
-                break
-    return labels
+    room = Room(place, left, right, char, rows)
+    return max(room.fill(stretches, modest=False), room.fill(stretches, modest=True), key=len)
 
 
-def _start(free: float, begin: float, end: float, width: float, right: float, char: float) -> float:
-    """Where a label of that width may start in a row, or -1."""
-    if width <= end - begin:
-        x = max(free, (begin + end - width) / 2)
-        return x if x + width <= end else -1
-    x = min(begin, right - width)
-    return x if x >= free else -1
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The rows above a plot."""
+
+    place: Callable[[int], float]
+    left: float
+    right: float
+    char: float
+    rows: int
+
+    def fill(self, stretches: Iterable[Stretch], *, modest: bool) -> list[Label]:
+        """Place labels from left to right; ``modest`` ones rather lose their arguments than leave their segment."""
+        free = [self.left] * self.rows  # where each row is still empty
+        labels = []
+        for stretch in stretches:
+            begin, end = self.place(stretch.begin), self.place(stretch.end)
+            texts = [stretch.label, stretch.label.partition("(")[0]]
+            if modest and len(texts[0]) * self.char > end - begin:
+                texts.reverse()
+            for text in filter(None, texts):
+                width = len(text) * self.char
+                starts = ((row, self._start(x, begin, end, width)) for row, x in enumerate(free))
+                row, x = next(((row, x) for row, x in starts if x is not None), (-1, 0.0))
+                if row >= 0:
+                    labels.append(Label(x, row, text, stretch.begin))
+                    free[row] = x + width + 2 * self.char
+                    break
+        return labels
+
+    def _start(self, free: float, begin: float, end: float, width: float) -> float | None:
+        """Where a label of that width may start in a row, if anywhere."""
+        if width <= end - begin:
+            x = max(free, (begin + end - width) / 2)
+            return x if x + width <= end else None
+        x = min(begin, self.right - width)
+        return x if x >= free else None

@@ -39,7 +39,11 @@ def sample(
         pending = split
     if pending:
         return _band(value, begin, end, {s: found[s] for s in kept})
-    return _thin(sorted(found.items()), kept, scale)
+    points = sorted(found.items())
+    for (a, v), (b, w) in pairwise(points):
+        if math.isfinite(v) != math.isfinite(w):
+            kept |= {a, b}
+    return _thin(points, kept, scale)
 
 
 def _scale(values: Iterable[float], log: bool) -> Callable[[float], float]:

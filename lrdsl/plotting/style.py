@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 # Told apart by lightness too (the first four are 9 or more L* from each other), so that they survive grey printing.
 LIGHT = ("#1f4fa8", "#e8590c", "#0a7a5a", "#5e1a87", "#b98300", "#6b7280")
-DARK = ("#5b9bff", "#ffa657", "#86e8c4", "#a96be0", "#ffd866", "#b9c0cc")
+DARK = ("#5b9bff", "#ffa657", "#86e8c4", "#a060e0", "#ffd866", "#b9c0cc")
 DASHES: tuple[tuple[float, ...], ...] = ((), (7, 3), (2, 2.5), (9, 3, 2, 3), (4, 2), (14, 3))
 
 LABELLED = 3  # curves with their segments named above the plot; of more, only the boundaries are shown

@@ -59,11 +59,12 @@ def render(
     log: bool = False,
     boundaries: bool = True,
 ) -> str:
-    """The plot as text, at most ``width`` columns wide. ``height`` is that of the plot itself."""
+    """The plot as text, at most ``width`` columns wide (but 40 at least). ``height`` is that of the plot itself."""
+    width = max(width, 40)
     glyphs = UNICODE if unicode else ASCII
     x_axis, y_axis = axes.of(curves, log=log, x_ticks=max(2, width // 12), y_ticks=max(2, height // 3))
     margin = max(map(len, y_axis.labels), default=1) + 2
-    canvas = Canvas(max(10, width - margin), height, glyphs, x_axis, y_axis)
+    canvas = Canvas(width - margin, height, glyphs, x_axis, y_axis)
     for index in reversed(range(len(curves))):  # the first curve comes last: on top
         canvas.draw(curves[index], index)
     caption = f"{y_axis.title} by {x_axis.title}"
