@@ -1,20 +1,284 @@
-"""The life of a step: who owns the rate, what is stepped, the update, the clock, the next rate."""
+"""The life of an optimizer: its groups and their schedules, the step, the clock."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Real
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 from lrdsl.errors import ScheduleError
-from lrdsl.optim import moments, native_step, state
-from lrdsl.optim.batch import Batch, Group, named_parameters
-from lrdsl.optim.binding import Binding, Units, bases_of, bind, columns
-from lrdsl.optim.hypers import Hyper, Hypers
-from lrdsl.optim.python_step import PythonStep
+from lrdsl.optim import resume
+from lrdsl.optim import state as checkpoint
+from lrdsl.optim.batch import Group, named_parameters, own_copy, settle
+from lrdsl.optim.binding import Bases, Units, bases_of, bind, columns
+from lrdsl.optim.hypers import number
+from lrdsl.optim.moments import blank_momentum
+from lrdsl.optim.ownership import Binding, Column
+from lrdsl.optim.resume import Reschedule
+from lrdsl.optim.rules import Rules
+from lrdsl.optim.stepper import Stepper, obstacle
 from lrdsl.optim.tensors import check_parameters
 from lrdsl.schedule import Schedule
 
-Reschedule = bool | Literal["branch"]
+T = TypeVar("T")
+
+
+class Optimizer(torch.optim.Optimizer):
+    """What SGD, Adam and AdamW have in common."""
+
+    _rules: ClassVar[Rules]
+    _ready = False
+
+    def __init__(
+        self, params: ParamsT, defaults: dict[str, Any], units: Units, reschedule: Reschedule, backend: str
+    ) -> None:
+        if defaults["differentiable"]:
+            raise ValueError("differentiable=True: the fused step has no derivative; torch.optim has one")
+        if reschedule not in (False, True, "branch"):
+            raise ValueError(f"expected reschedule to be False, True or 'branch', got {reschedule!r}")
+        self._units = units
+        self._reschedule = reschedule
+        self._backend = backend
+        self._clock = 0
+        self._bases: list[Bases] = []
+        self._bindings: list[Binding | None] = []
+        self._columns: list[Column] = []
+        self._unstarted: set[Tensor] = set()
+        super().__init__(params, defaults)
+        # Together, because a text may name any group.
+        self._admit(range(len(self.param_groups)))
+        self._ready = True
+
+    # --- the step -----------------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], T] | None = None) -> T | None:  # type: ignore[override]
+        """Apply one update.
+
+        Every parameter that has a gradient is updated with the values that stand in its group. Then the clock
+        advances, and the groups receive the values of the next update.
+
+        Args:
+            closure: Computes the loss and the gradients anew. It is called first, with gradients enabled.
+
+        Returns:
+            What the closure returned.
+
+        Raises:
+            RuntimeError: Somebody else wrote a value that the schedule governs.
+            TypeError, ValueError: A parameter, a gradient or an option cannot be used; the message names it.
+                Parameters, state and clock are as they were.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._check_owner()
+        if not self._stepper.serves(self.param_groups, self.state):
+            self._rebuild()
+        self._stepper.step()
+        for column in self._columns:
+            column.advance(self._clock)
+        self._clock += 1
+        self._publish()
+        return loss
+
+    def init_state(self) -> None:
+        """Make the state of every parameter that requires a gradient, without a step.
+
+        Also to be called after tensors in ``opt.state`` were replaced by hand.
+        """
+        self._stepper.init_state()
+
+    # --- schedules ----------------------------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> int:
+        """Applied updates; the schedules are evaluated here."""
+        return self._clock
+
+    def set_clock(self, step: int) -> None:
+        """Continue the schedules at ``step``; parameters and their state stay.
+
+        Raises:
+            ValueError: ``step`` is not a whole number, or lies before the start of a schedule.
+        """
+        first = max((binding.origin for binding in self._bindings if binding), default=0)
+        if not isinstance(step, int) or isinstance(step, bool) or not first <= step < 2**53:
+            raise ValueError(f"expected the clock to be a whole number >= {first}, got {step!r}")
+        self._clock = step
+        self._publish()
+
+    @property
+    def schedules(self) -> list[Schedule | None]:
+        """The schedule of each group."""
+        return [binding.schedule if binding else None for binding in self._bindings]
+
+    def observe(self, value: float | Tensor, metric: str = "loss") -> None:
+        """Report a metric, before the next update, to every schedule that listens.
+
+        Args:
+            value: A number, or a tensor with one element.
+            metric: Its name, as in ``plateau(metric=...)``.
+
+        Raises:
+            ScheduleError: No schedule listens to ``metric`` (E0209).
+            TypeError, ValueError: ``value`` is no real number.
+            RuntimeError: Somebody else wrote a value that the schedule governs.
+        """
+        report = _report(value)
+        listening = [binding for binding in self._bindings if binding and metric in binding.schedule.metrics]
+        if not listening:
+            known = sorted({name for schedule in self.schedules if schedule for name in schedule.metrics})
+            hint = f"they listen to: {', '.join(known)}" if known else "they listen to none"
+            raise ScheduleError("E0209", f"no schedule of this optimizer listens to `{metric}`", hint=hint)
+        self._check_owner()
+        for binding in listening:
+            binding.schedule.observe(report, metric, step=self._clock - binding.origin)
+        self._publish()
+
+    def doctor(self) -> dict[str, Any]:
+        """Which step runs, why it is not the native one, and what went wrong with a schedule so far."""
+        faults = [
+            f"group {index}: {target} has no usable value at update {step}; the last one was held"
+            for index, binding in enumerate(self._bindings)
+            for target, step in (binding.faults.items() if binding else ())
+        ]
+        return {"backend": self._stepper.backend.name, "why": self._stepper.why, "clock": self._clock, "faults": faults}
+
+    # --- groups -------------------------------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group. Its schedule is bound to its own base, and joins in at the current step.
+
+        Raises:
+            ValueError, TypeError, ScheduleError, RuntimeError: As in the constructor; nothing has changed then.
+        """
+        super().add_param_group(own_copy(param_group))
+        if self._ready:
+            try:
+                self._admit([len(self.param_groups) - 1])
+            except BaseException:
+                self.param_groups.pop()
+                raise
+
+    def _admit(self, indices: Sequence[int]) -> None:
+        """Check new groups and bind their schedules; what outlives an error is written at the end."""
+        groups = self.param_groups
+        for index in indices:
+            groups[index].update(settle(groups[index], self._rules.options))
+            number(index, "lr", groups[index]["lr"])
+            self._rules.read_group(index, groups[index])
+        check_parameters(named_parameters(groups))
+        obstacle(self._backend, groups)
+        bases = self._bases + [bases_of(groups[index], self._rules.targets) for index in indices]
+        bindings: list[Binding | None] = []
+        for index in indices:
+            text = groups[index]["schedule"]
+            schedule = None if text is None else bind(text, index, groups, bases, self._units)
+            bindings.append(Binding(schedule) if schedule else None)
+            if schedule:
+                groups[index] |= {"schedule": str(schedule), "initial_lr": bases[index]["lr"]}
+        self._bases = bases
+        self._bindings += bindings
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Make anew what depends on the groups, and publish."""
+        if len(self.param_groups) != len(self._bindings):
+            raise RuntimeError("param_groups was changed by hand: use add_param_group")
+        self._remember()
+        self._columns = columns(self._bindings, self.param_groups, self._rules.targets)
+        rates = next((column for column in self._columns if column.target == "lr"), None)
+        self._stepper = Stepper(self._rules, self.param_groups, self.state, self._unstarted, rates, self._backend)
+        self._publish()
+
+    def _check_owner(self) -> None:
+        for column in self._columns:
+            column.check()
+
+    def _publish(self) -> None:
+        for column in self._columns:
+            column.publish(self._clock)
+
+    def _remember(self) -> None:
+        for column in self._columns:
+            column.remember()
+
+    # --- checkpoints and copies ---------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state in torch's format, the schedules as text and numbers.
+
+        Beside torch's own keys every group has ``schedule``, ``schedule_context``, ``schedule_step``,
+        ``schedule_state``, ``schedule_language``, and ``initial_lr`` if it has a schedule.
+        """
+        self._remember()
+        for group, binding in zip(self.param_groups, self._bindings, strict=True):
+            group.update(resume.save(binding, self._clock))
+        try:
+            return super().state_dict()
+        finally:
+            for group in self.param_groups:
+                for key in resume.KEYS:
+                    del group[key]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a state dict of this optimizer, or of its counterpart in torch.
+
+        Values are copied into the memory that the state already has. A checkpoint of torch says nothing of schedules:
+        the optimizer's own stay, and the clock is set to the largest step of any parameter.
+
+        Raises:
+            ScheduleError: The saved schedule is another one, and ``reschedule`` is False (E0802).
+            ValueError, TypeError: The state does not fit; the message says where. Nothing has changed then.
+        """
+        state_dict = state_dict.copy()
+        for pre_hook in self._optimizer_load_state_dict_pre_hooks.values():
+            state_dict = pre_hook(self, state_dict) or state_dict
+        loaded = checkpoint.read(state_dict, self._rules, self.param_groups, self.state)
+        clock, bindings = self._read_schedules(state_dict["param_groups"])
+        loaded.install(self.param_groups, self.state)
+        self._clock = loaded.largest_step if clock is None else clock
+        self._bindings, self._columns = bindings, []
+        self._unstarted = set(blank_momentum(self.state))
+        self._rebuild()
+        for post_hook in self._optimizer_load_state_dict_post_hooks.values():
+            post_hook(self)
+
+    def _read_schedules(self, saved: Sequence[Group]) -> tuple[int | None, list[Binding | None]]:
+        """The saved clock, None if torch made the checkpoint, and what every group runs from now on."""
+        clocks = {resume.step_of(group) for group in saved}
+        if len(clocks) != 1:
+            raise ValueError("the groups of the state dict disagree about schedule_step")
+        bindings = []
+        for index, (group, theirs) in enumerate(zip(self.param_groups, saved, strict=True)):
+            text = group["schedule"]
+            rebind = partial(bind, text, index, self.param_groups, self._bases, self._units)
+            own = None if text is None else rebind()
+            bindings.append(resume.load(theirs, own, self._rules.targets, self._reschedule, rebind))
+        return clocks.pop(), bindings
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._remember()
+        own = ("_units", "_reschedule", "_backend", "_clock", "_bases", "_bindings", "_ready")
+        return super().__getstate__() | {name: getattr(self, name) for name in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._columns = []
+        self._unstarted = set(blank_momentum(self.state))
+        self._rebuild()
+
+
+def _report(value: float | Tensor) -> float:
+    """A reported metric as a float."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1 or value.is_complex():
+            raise ValueError(f"expected a tensor with one real number, got {value.dtype} of shape {tuple(value.shape)}")
+        return float(value.item())
+    if not isinstance(value, Real):
+        raise TypeError(f"expected a number, got {type(value).__name__}")
+    return float(value)

@@ -1,7 +1,7 @@
 """The parameters of an optimizer, and the gradients of one step."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
 from typing import Any
@@ -25,6 +25,37 @@ def named_parameters(groups: Sequence[Group]) -> list[Named]:
     return named
 
 
+def own_copy(group: object) -> Group:
+    """A copy of what a user gave for a group, its parameters a list.
+
+    Raises:
+        TypeError: It is no dict.
+        ValueError: It lists a parameter twice.
+    """
+    if not isinstance(group, dict):
+        raise TypeError(f"expected a parameter group to be a dict, got {type(group).__name__}")
+    copied = dict(group)
+    if not isinstance(copied["params"], Tensor | set):  # torch wraps the one and refuses the other
+        copied["params"] = list(copied["params"])
+        tensors = [entry[1] if isinstance(entry, tuple) else entry for entry in copied["params"]]
+        if len(set(map(id, tensors))) != len(tensors):
+            raise ValueError("a parameter is listed twice in its group: list every parameter once")
+    return copied
+
+
+def settle(group: Group, options: Collection[str]) -> Group:
+    """A copy of a group whose options are plain numbers, and whose rate is its own if it is a tensor."""
+    settled = dict(group)
+    for key in options:
+        if isinstance(settled[key], Tensor):
+            settled[key] = settled[key].item()
+    if "betas" in settled:
+        settled["betas"] = tuple(map(float, settled["betas"]))
+    if isinstance(settled["lr"], Tensor):
+        settled["lr"] = settled["lr"].detach().clone()  # a shared one would look like a foreign write
+    return settled
+
+
 class Batch:
     """What one step touches, checked again only where something that is compared has changed.
 
@@ -42,6 +73,7 @@ class Batch:
     """
 
     def __init__(self, param_groups: list[Group]) -> None:
+        self._param_groups = list(param_groups)
         self._named = named_parameters(param_groups)
         self.names = [name for name, _ in self._named]
         self.params = [p for _, p in self._named]
@@ -54,10 +86,16 @@ class Batch:
         self._accepted: object = None
 
     def holds(self, param_groups: list[Group]) -> bool:
-        """Whether these are still the parameters of the groups."""
+        """Whether these are still the groups, with the same parameters."""
+        if len(param_groups) != len(self._param_groups) or not all(map(is_, param_groups, self._param_groups)):
+            return False
         if sum(map(len, map(_parameters, param_groups))) != len(self.params):
             return False
         return all(map(is_, chain.from_iterable(map(_parameters, param_groups)), self.params))
+
+    def check_parameters(self) -> None:
+        """Raise unless every parameter can be stepped."""
+        check_parameters(self._named)
 
     def collect(self) -> list[Tensor]:
         """The gradients there are.
@@ -86,6 +124,6 @@ class Batch:
         self._accepted = self._found
 
     def _check(self, grads: list[Tensor]) -> None:
-        check_parameters(self._named)
+        self.check_parameters()
         for index, grad in zip(self.active, grads, strict=True):
             check_gradient(self.names[index], self.params[index], grad)

@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from lrdsl.optim.batch import Group
 from lrdsl.optim.ownership import Column
@@ -36,6 +37,8 @@ def number(index: int, name: str, value: Any, below: float = math.inf) -> float:
         ValueError: It is negative, not finite, or not below ``below``.
         TypeError: It is not a number.
     """
+    if isinstance(value, str) or (isinstance(value, Tensor) and value.numel() != 1):
+        raise TypeError(f"group {index}: expected {name} to be a number, got {value!r}")
     result = float(value)
     if not 0.0 <= result < below:
         wanted = "a finite number >= 0" if below == math.inf else f"at least 0 and below {below:g}"
@@ -49,7 +52,7 @@ class Hypers:
     Args:
         param_groups: The optimizer's groups.
         options: What ``read_group`` looks at. Not the rate, which changes at every step.
-        read_group: Checks a group and gives its row, without the rate.
+        read_group: Checks a group, given with its index, and gives its row, without the rate.
         rates: The scheduled rates, if any: exact where a group has its rate rounded in a tensor.
 
     Attributes:

@@ -23,20 +23,35 @@ class Wanted(NamedTuple):
 
 
 def prepare(wanted: Iterable[Wanted], state: MutableMapping[Tensor, State]) -> list[Tensor]:
-    """Make whatever state is missing, as zeros, and return the parameters that got some.
+    """Make whatever state is missing, as zeros, and return the parameters that got a new momentum buffer.
 
     Raises:
         ValueError: State that is there does not fit its parameter. Nothing has been written then.
     """
     made = [(p, tensors) for name, p, keys in wanted if (tensors := _missing(name, p, keys, state.get(p, {})))]
+    unstarted = [p for p, tensors in made if "momentum_buffer" in tensors.keys() - state.get(p, {}).keys()]
     for p, tensors in made:
         state.setdefault(p, {}).update(tensors)
-    return [p for p, _ in made]
+    return unstarted
+
+
+def blank_momentum(state: MutableMapping[Tensor, State]) -> list[Tensor]:
+    """The parameters whose momentum buffer is exactly zero, which counts as not started."""
+    return [p for p, tensors in state.items() if "momentum_buffer" in tensors and not tensors["momentum_buffer"].any()]
 
 
 def step_tensor(step: int) -> Tensor:
     """A step count as torch keeps it: float32, and float64 where float32 cannot count."""
     return torch.tensor(float(step), dtype=torch.float32 if step < FLOAT32_COUNTS else torch.float64)
+
+
+def write_step(state: State, step: int) -> None:
+    """Put a step count into a parameter's state, in place where it fits."""
+    tensor = state.get("step")
+    if isinstance(tensor, Tensor) and tensor.dtype == step_tensor(step).dtype:
+        tensor.fill_(step)
+    else:
+        state["step"] = step_tensor(step)
 
 
 def zeros_like(p: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from lrdsl.optim.batch import Group
-from lrdsl.schedule import Schedule, Track
+from lrdsl.schedule import Schedule
+from lrdsl.track import Track
 
-ENTRIES = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
+ENTRIES: dict[str, tuple[str, int | None]] = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 """Targets that live inside an entry of their group; the others are entries themselves."""
 
 

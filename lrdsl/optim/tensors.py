@@ -93,7 +93,7 @@ def _is_injective(tensor: Tensor) -> bool:
     reach = 0
     for stride, size in _by_stride(tensor):
         if stride <= reach:  # interleaved dimensions may still miss each other: count the addresses
-            return bool(_addresses(tensor, 0, tensor.element_size()).unique().numel() == tensor.numel())
+            return len(set(_addresses(tensor, 0, tensor.element_size()).tolist())) == tensor.numel()
         reach += stride * (size - 1)
     return True
 
@@ -113,7 +113,11 @@ def _bytes_spanned(tensor: Tensor) -> int:
 
 def _check_disjoint(parameters: Sequence[Named]) -> None:
     """Sweep over address ranges; only tensors whose ranges meet are compared element by element."""
-    ranges = [(str(p.device), p.data_ptr(), p.data_ptr() + _bytes_spanned(p), Named(name, p)) for name, p in parameters if p.numel()]
+    ranges = [
+        (str(p.device), p.data_ptr(), p.data_ptr() + _bytes_spanned(p), Named(name, p))
+        for name, p in parameters
+        if p.numel()
+    ]
     ranges.sort(key=lambda row: row[:3])
     reaching: list[tuple[str, int, Named]] = []
     for device, begin, end, later in ranges:

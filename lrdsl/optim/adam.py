@@ -1,0 +1,233 @@
+"""Adam, and AdamW with its decoupled weight decay."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import sqrt
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from lrdsl.optim.base import Optimizer
+from lrdsl.optim.batch import Group
+from lrdsl.optim.binding import Units
+from lrdsl.optim.hypers import AMSGRAD, DECOUPLED, MAXIMIZE, Hyper, number
+from lrdsl.optim.moments import State, write_step
+from lrdsl.optim.resume import Reschedule
+from lrdsl.optim.rules import Rules
+from lrdsl.program.elementary import power
+
+
+def _read_group(index: int, group: Group) -> Hyper:
+    beta1, beta2 = group["betas"]
+    return Hyper(
+        weight_decay=number(index, "weight_decay", group["weight_decay"]),
+        beta1=number(index, "beta1", beta1, below=1.0),
+        beta2=number(index, "beta2", beta2, below=1.0),
+        eps=number(index, "eps", group["eps"]),
+        flags=MAXIMIZE * bool(group["maximize"])
+        | AMSGRAD * bool(group["amsgrad"])
+        | DECOUPLED * bool(group["decoupled_weight_decay"]),
+    )
+
+
+def _state_keys(hyper: Hyper) -> tuple[str, ...]:
+    keys = ("step", "exp_avg", "exp_avg_sq")
+    return (*keys, "max_exp_avg_sq") if hyper.flags & AMSGRAD else keys
+
+
+def _update(p: Tensor, grad: Tensor, state: State, hyper: Hyper, started: bool) -> None:
+    t = int(state["step"]) + 1
+    m, v = state["exp_avg"], state["exp_avg_sq"]
+    if hyper.flags & MAXIMIZE:
+        grad = -grad
+    if hyper.flags & DECOUPLED:
+        p.mul_(1 - hyper.lr * hyper.weight_decay)
+    elif hyper.weight_decay != 0:
+        grad = grad.add(p, alpha=hyper.weight_decay)
+    m.lerp_(grad, 1 - hyper.beta1)
+    v.mul_(hyper.beta2).addcmul_(grad, grad, value=1 - hyper.beta2)
+    if hyper.flags & AMSGRAD:
+        v = torch.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
+    # The powers have the bits of the native step's.
+    root = v.sqrt().div_(sqrt(1 - power(hyper.beta2, float(t)))).add_(hyper.eps)
+    p.addcdiv_(m, root, value=-(hyper.lr / (1 - power(hyper.beta1, float(t)))))
+    write_step(state, t)
+
+
+RULES = Rules(
+    kind=1,
+    targets=("lr", "weight_decay", "beta1", "beta2", "eps"),
+    options=("betas", "eps", "weight_decay", "amsgrad", "maximize", "decoupled_weight_decay"),
+    state=("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+    read_group=_read_group,
+    state_keys=_state_keys,
+    update=_update,
+)
+
+
+class Adam(Optimizer):
+    """Adam, driven by a schedule.
+
+        g = g + weight_decay * p                        (AdamW: p = p * (1 - lr * weight_decay) instead)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2              amsgrad: below, the largest v so far
+        p = p - lr * m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)
+
+    with t the number of updates of this parameter, this one included. ``torch.optim.Adam`` → ``lrdsl.Adam`` is a
+    one-word change: same names, order and defaults, same state dict.
+
+    Args:
+        params: Parameters, named parameters, or groups. Dense, float32 or float64, of any shape and strides without
+            overlap. A group may have its own ``schedule``, and a ``name`` for texts such as ``lr[head] = ...``.
+        lr: Learning rate, a number or a tensor with one element (each group gets its own copy). With a schedule it is
+            the base that the text's ``1x`` and ``base`` stand for.
+        betas: Share of m and of v that stays.
+        eps: Added to the root, so that nothing is divided by 0.
+        weight_decay: L2 penalty, or the decoupled decay.
+        amsgrad: Use the largest v so far.
+        maximize: Climb instead.
+        decoupled_weight_decay: Decay the parameter itself, as ``AdamW`` does.
+        foreach, fused: Accepted for the sake of torch's signature; the step is always fused.
+        differentiable: Must be False.
+        schedule: A text of the schedule language. It may govern ``lr weight_decay beta1 beta2 eps``. None: a plain
+            optimizer that obeys ``group["lr"]``.
+        total_steps: Updates of the whole run; ``total``, ``rest`` and ``%`` need it.
+        steps_per_epoch: Updates in one epoch, for ``3ep``.
+        tokens_per_step: Tokens in one update, for ``2Btok``.
+        samples_per_step: Samples in one update, for ``256_000smp``.
+        schedule_params: Named plain numbers that the text may use.
+        reschedule: What loading a checkpoint of another schedule does. False: an error; True: run the new text from
+            the saved step; ``"branch"``: run it from its step 0, starting at the rate in force.
+        backend: ``auto``, ``native`` or ``python``.
+
+    Example:
+        >>> import lrdsl, torch
+        >>> w = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> opt = lrdsl.Adam([w], lr=0.1, schedule="warmup(2) >> cosine(8)")
+        >>> rates = []
+        >>> for _ in range(4):
+        ...     w.grad = torch.tensor([1.0])
+        ...     rates.append(opt.param_groups[0]["lr"])
+        ...     opt.step()
+        >>> rates[:3], opt.clock
+        ([0.0, 0.05, 0.1], 4)
+
+    Raises:
+        ValueError: An option is out of range; a parameter is listed twice, overlaps itself or another one.
+        TypeError: A parameter is not a dense tensor of float32 or float64.
+        ScheduleError: The text is wrong; the message shows where.
+        RuntimeError: ``backend="native"`` cannot run here; in ``step``: somebody else wrote the rate.
+
+    Source: Kingma & Ba 2015, Adam: A Method for Stochastic Optimization, https://arxiv.org/abs/1412.6980; amsgrad:
+    Reddi et al. 2018, On the Convergence of Adam and Beyond.
+    """
+
+    _rules = RULES
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        schedule: str | float | None = None,
+        total_steps: int | None = None,
+        steps_per_epoch: float | None = None,
+        tokens_per_step: float | None = None,
+        samples_per_step: float | None = None,
+        schedule_params: Mapping[str, float] | None = None,
+        reschedule: Reschedule = False,
+        backend: str = "auto",
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": False,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "schedule": schedule,
+        }
+        units = Units(total_steps, steps_per_epoch, tokens_per_step, samples_per_step, schedule_params)
+        super().__init__(params, defaults, units, reschedule, backend)
+
+
+class AdamW(Adam):
+    """AdamW: Adam whose weight decay acts on the parameter itself, driven by a schedule.
+
+        p = p * (1 - lr * weight_decay)
+
+    and then the update of `Adam`, whose arguments and errors it has; ``torch.optim.AdamW`` → ``lrdsl.AdamW`` is a
+    one-word change.
+
+    Example:
+        >>> import lrdsl, torch
+        >>> w = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> opt = lrdsl.AdamW([w], lr=0.1, schedule="lr = cosine(10); weight_decay = linear(10, from=0.1, to=0.2)")
+        >>> w.grad = torch.tensor([1.0])
+        >>> opt.step()
+        >>> round(w.item(), 6), opt.param_groups[0]["weight_decay"]
+        (0.89, 0.11)
+
+    Source: Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization, https://arxiv.org/abs/1711.05101
+    """
+
+    _rules = replace(RULES, fixed={"decoupled_weight_decay": True})
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        schedule: str | float | None = None,
+        total_steps: int | None = None,
+        steps_per_epoch: float | None = None,
+        tokens_per_step: float | None = None,
+        samples_per_step: float | None = None,
+        schedule_params: Mapping[str, float] | None = None,
+        reschedule: Reschedule = False,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            foreach=foreach,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+            schedule=schedule,
+            total_steps=total_steps,
+            steps_per_epoch=steps_per_epoch,
+            tokens_per_step=tokens_per_step,
+            samples_per_step=samples_per_step,
+            schedule_params=schedule_params,
+            reschedule=reschedule,
+            backend=backend,
+        )

@@ -1,0 +1,119 @@
+"""Schedules in checkpoints: text, context and numbers. A program is rebuilt, never loaded."""
+
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any, Literal, TypeGuard
+
+from lrdsl.errors import ScheduleError
+from lrdsl.optim.binding import Bases, bases_of
+from lrdsl.optim.ownership import Binding
+from lrdsl.schedule import LANGUAGE, Schedule
+
+Reschedule = bool | Literal["branch"]
+"""What loading a checkpoint of another schedule does."""
+
+KEYS = ("schedule_context", "schedule_step", "schedule_state", "schedule_language")
+"""What a group of a state dict has besides the keys of a live group."""
+_RECORDS = ("observed", "applied", "faults")
+"""What ``schedule_state`` holds besides the slots of modifiers."""
+
+
+def save(binding: Binding | None, clock: int) -> dict[str, Any]:
+    """The schedule of one group as plain numbers and strings."""
+    context: dict[str, float | int] = {}
+    state: dict[str, dict[str, float | int]] = {}
+    if binding is not None:
+        schedule = binding.schedule.state_dict()
+        context = schedule["context"] | ({"origin": binding.origin} if binding.origin else {})
+        records = (schedule["observed"], binding.applied, binding.faults)
+        state = schedule["modifiers"] | {name: dict(record) for name, record in zip(_RECORDS, records, strict=True)}
+    return dict(zip(KEYS, (context, clock, state, LANGUAGE), strict=True))
+
+
+def step_of(group: Mapping[str, Any]) -> int | None:
+    """The saved clock; None in a checkpoint of torch.
+
+    Raises:
+        ValueError: It is not a step.
+    """
+    step = group.get("schedule_step")
+    if step is not None and (not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**53):
+        raise ValueError(f"expected schedule_step to be a whole number >= 0, got {step!r}")
+    return step
+
+
+def load(
+    group: Mapping[str, Any],
+    own: Schedule | None,
+    targets: tuple[str, ...],
+    reschedule: Reschedule,
+    rebind: Callable[[Bases], Schedule],
+) -> Binding | None:
+    """What a group runs after a checkpoint.
+
+    Args:
+        group: Of the state dict.
+        own: The optimizer's schedule for it, newly bound.
+        targets: What a schedule of this optimizer may govern.
+        reschedule: What to do if the saved schedule is another one.
+        rebind: Binds ``own`` again, entered at the given values.
+
+    Raises:
+        ScheduleError: The saved schedule is another one (E0802).
+        ValueError, TypeError: The checkpoint is malformed.
+    """
+    clock = step_of(group)
+    if clock is None:
+        return Binding(own) if own else None
+    text, context, state = _read(group)
+    if (language := group.get("schedule_language")) != LANGUAGE:
+        raise ScheduleError("E0802", f"the saved schedule is of language {language!r}, this lrdsl reads {LANGUAGE}")
+    difference = _difference(text, context, own)
+    if difference and not reschedule:
+        hint = "reschedule=True runs the new text from the saved step, reschedule='branch' from its own step 0"
+        raise ScheduleError("E0802", f"the saved schedule is a different one: {difference}", hint=hint)
+    if own is None:
+        return None
+    if difference and reschedule == "branch":
+        return Binding(rebind(bases_of(dict(group), targets)), origin=clock)
+    if difference:
+        return Binding(own, applied=state.get("applied", {}))
+    entered = {key.removeprefix("prev "): value for key, value in context.items() if key.startswith("prev ")}
+    schedule = rebind(entered) if entered else own
+    slots = {key: value for key, value in state.items() if key not in _RECORDS}
+    observed = state.get("observed", {})
+    schedule.load_state_dict(schedule.state_dict() | {"modifiers": slots, "observed": observed})
+    return Binding(schedule, int(context.get("origin", 0)), state.get("applied", {}), state.get("faults", {}))
+
+
+def _read(group: Mapping[str, Any]) -> tuple[str | None, dict[str, Any], dict[str, dict[str, Any]]]:
+    text, context, state = group.get("schedule"), group.get("schedule_context"), group.get("schedule_state")
+    if not (text is None or isinstance(text, str)) or not _is_record(context) or not _is_state(state):
+        raise ValueError("expected schedule, schedule_context and schedule_state to be text and numbers")
+    return text, dict(context), {name: dict(record) for name, record in state.items()}
+
+
+def _is_record(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping) and all(
+        isinstance(key, str) and isinstance(number, Real) for key, number in value.items()
+    )
+
+
+def _is_state(value: object) -> TypeGuard[Mapping[str, Mapping[str, Any]]]:
+    return isinstance(value, Mapping) and all(map(_is_record, value.values()))
+
+
+def _difference(text: str | None, context: Mapping[str, Any], own: Schedule | None) -> str:
+    """How the saved schedule differs from ours, in words; empty if it does not."""
+    if text != (None if own is None else str(own)):
+        return "it has none" if text is None else f"`{text}`"
+    if own is None:
+        return ""
+    ours = own.context
+    named = {target if group is None else f"{target}[{group}]" for target, group in own.tracks}
+    for key in sorted(ours.keys() | context.keys()):
+        unused = key.startswith("base ") and key.removeprefix("base ") not in named
+        branched = key == "origin" or key.startswith("prev ")
+        if not unused and not branched and ours.get(key) != context.get(key):
+            return f"{key} was {context.get(key)}, now it is {ours.get(key)}"
+    return ""
