@@ -38,28 +38,32 @@ class History:
     cuts: list[int] = field(default_factory=list)  # updates before which the plateau cut the rate
 
 
-def load(batch_size: int) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], tuple[torch.Tensor, torch.Tensor]]:
-    """The digits: batches to train on, and one held-out set."""
+Examples = tuple[torch.Tensor, torch.Tensor]
+
+
+def load() -> tuple[Examples, Examples]:
+    """The digits: images and labels to train on, and held-out ones."""
     digits = load_digits()
     images = torch.tensor(digits.data, dtype=torch.float32) / 16
     labels = torch.tensor(digits.target)
     train, held_out = train_test_split(range(len(labels)), test_size=0.2, random_state=0, stratify=digits.target)
-    batches = [(images[rows], labels[rows]) for rows in torch.tensor(train).split(batch_size)]
-    return batches, (images[held_out], labels[held_out])
+    return (images[train], labels[train]), (images[held_out], labels[held_out])
 
 
 def train(config: dict[str, Any], console: Console) -> tuple[curve.Curve, History]:
     """Train as the config says, one line per epoch; gives the rate as planned, and what happened."""
     torch.manual_seed(config["seed"])
-    batches, (images, labels) = load(config["batch_size"])
+    (train_images, train_labels), (images, labels) = load()
+    updates_per_epoch = -(-len(train_images) // config["batch_size"])
+    updates = config["epochs"] * updates_per_epoch
     model = nn.Sequential(nn.Linear(64, config["hidden"]), nn.ReLU(), nn.Linear(config["hidden"], 10))
     opt = lrdsl.AdamW(
         model.parameters(),
         lr=config["lr"],
         weight_decay=config["weight_decay"],
         schedule=config["schedule"],
-        total_steps=config["epochs"] * len(batches),
-        steps_per_epoch=len(batches),
+        total_steps=updates,
+        steps_per_epoch=updates_per_epoch,
     )
     schedule = opt.schedules[0]
     assert schedule is not None
@@ -70,17 +74,17 @@ def train(config: dict[str, Any], console: Console) -> tuple[curve.Curve, Histor
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console.print("epoch          rate    train loss    validation loss    accuracy")
     with Progress(*bar, console=console, transient=True) as progress:
-        updates = progress.add_task("updates", total=config["epochs"] * len(batches))
+        task = progress.add_task("updates", total=updates)
         for epoch in range(1, config["epochs"] + 1):
-            for x, y in batches:
+            for rows in torch.randperm(len(train_images)).split(config["batch_size"]):
                 rate = opt.param_groups[0]["lr"]  # the rate of this update: the schedule has published it
-                loss = F.cross_entropy(model(x), y)
+                loss = F.cross_entropy(model(train_images[rows]), train_labels[rows])
                 opt.zero_grad()
                 loss.backward()
                 opt.step()
                 history.rates.append(rate)
                 history.losses.append(loss.item())
-                progress.advance(updates)
+                progress.advance(task)
             with torch.no_grad():
                 logits = model(images)
             held_out = F.cross_entropy(logits, labels).item()
@@ -91,8 +95,8 @@ def train(config: dict[str, Any], console: Console) -> tuple[curve.Curve, Histor
                 history.cuts.append(opt.clock)
             history.epochs.append(opt.clock)
             history.validation.append(held_out)
-            mean = sum(history.losses[-len(batches) :]) / len(batches)
-            cut = "  plateau: rate cut" if history.cuts[-1:] == [opt.clock] else ""
+            mean = sum(history.losses[-updates_per_epoch:]) / updates_per_epoch
+            cut = "  rate cut" if history.cuts[-1:] == [opt.clock] else ""
             line = f"{epoch:5d}  {history.rates[-1]:12.4g}  {mean:12.4f}  {held_out:17.4f}  {accuracy:10.2%}{cut}"
             console.print(line, highlight=False)
     return planned, history
@@ -110,7 +114,7 @@ def draw(history: History, text: str, path: Path) -> None:
         top.plot(step, history.rates[step] if step < len(history.rates) else history.rates[-1], "v", color="#c05621")
         if index == 0:
             top.plot([], [], "v--", color="#c05621", label="plateau cuts the rate")
-            top.legend(frameon=False)
+            top.legend(framealpha=1, edgecolor="white")
     top.set_title(text, family="monospace", fontsize=10)
     top.set_ylabel("learning rate used")
     top.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
@@ -119,7 +123,7 @@ def draw(history: History, text: str, path: Path) -> None:
     bottom.set_yscale("log")
     bottom.set_ylabel("cross-entropy loss")
     bottom.set_xlabel("update")
-    bottom.legend(frameon=False)
+    bottom.legend(framealpha=1, edgecolor="white", loc="lower left")
     for panel in (top, bottom):
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.25)
