@@ -62,7 +62,7 @@ def test_without_torch(install):
     assert found["rates"] == pytest.approx(RATES, rel=1e-15)
     # The command line works too, and takes the grammar from the installed package.
     run(folder / "lrdsl", "check", TEXT)
-    assert run(folder / "lrdsl", "plot", "--text", TEXT, "--base", "1e-3").count("\n") > 5
+    assert run(folder / "lrdsl", "plot", "--text", TEXT, "--base-lr", "1e-3").count("\n") > 5
 
 
 def test_without_compiler(install):
