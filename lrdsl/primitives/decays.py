@@ -44,7 +44,7 @@ def exponential(at: At, gamma: Positive, every: Span = 1, from_: Rate = PREV, n:
 
     Source: torch ``ExponentialLR``, keras ``ExponentialDecay``.
     """
-    return from_ * power(gamma, at.t / every)
+    return from_ * power(gamma, at.t, over=every)
 
 
 @segment()

@@ -4,8 +4,24 @@ from typing import Any
 
 from lrdsl.primitives.at import At
 from lrdsl.primitives.signature import BASE, FOREVER, PREV, Positive, PositiveRate, Rate, Shape, Steps, segment
-from lrdsl.program.expr import log, minimum, mix, select, sinpi, sqrt, square
+from lrdsl.program.expr import Expr, expm1, log, log1p, maximum, minimum, mix, select, sinpi, sqrt, square
 from lrdsl.program.expr import power as raised
+
+
+def between(start: Any, end: Any, left: Any, passed: Any) -> Any:
+    """From `start` to `end`; `left` goes from 1 to 0 and `passed` from 0 to 1, and their sum is 1.
+
+    Measured from the smaller of the two rates. From the larger one, a rate near the smaller would be the difference of
+    two almost equal numbers.
+    """
+    up, down = mix(end, start, passed), mix(start, end, left)
+    if _is_zero(end):  # no rate is negative: it cannot rise
+        return down
+    return up if _is_zero(start) else select(start < end, up, down)
+
+
+def _is_zero(rate: Any) -> bool:
+    return (rate.constant if isinstance(rate, Expr) else rate) == 0.0
 
 
 @segment()
@@ -36,13 +52,21 @@ def warmup(at: At, n: Steps, from_: Rate = 0, to: Rate = BASE, shape: Shape = "l
     1-sqrt: transformers ``warmup_stable_decay``.
     """
     shapes = {
-        "linear": lambda: at.u,
-        "cosine": lambda: square(sinpi(at.u / 2)),
-        # Reaches 1 one step early, at t = n - 1, as DeepSpeed's does.
-        "log": lambda: select(at.t >= at.n, 1.0, minimum(log(at.t + 1.0) / log(at.n), 1.0) if at.n > 1 else 0.0),
-        "one_minus_sqrt": lambda: at.u / (1.0 + sqrt(at.left)),  # 1 - sqrt(left), keeping its digits near 0
+        "linear": lambda: (at.left, at.u),
+        "cosine": lambda: (square(sinpi(at.left / 2)), square(sinpi(at.u / 2))),
+        "log": lambda: _logarithmic(at),
+        "one_minus_sqrt": lambda: (sqrt(at.left), at.u / (1.0 + sqrt(at.left))),
     }
-    return mix(to, from_, shapes[shape]())
+    return between(from_, to, *shapes[shape]())
+
+
+def _logarithmic(at: At) -> tuple[Any, Any]:
+    """Reaches the end one step early, at t = n - 1, as DeepSpeed's does."""
+    if at.n <= 1:
+        return select(at.t >= at.n, 0.0, 1.0), select(at.t >= at.n, 1.0, 0.0)
+    passed = minimum(log(at.t + 1.0) / log(at.n), 1.0)
+    left = maximum(log1p((at.n - 1.0 - at.t) / (at.t + 1.0)) / log(at.n), 0.0)
+    return left, passed
 
 
 @segment(alias={"min": "to"})
@@ -66,7 +90,7 @@ def linear(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV) -> Any:
 
     Source: torch ``LinearLR``; Devlin et al. 2019 (BERT), https://arxiv.org/abs/1810.04805
     """
-    return mix(from_, to, at.left)
+    return between(from_, to, at.left, at.u)
 
 
 @segment(alias={"min": "to"})
@@ -90,7 +114,8 @@ def cosine(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV) -> Any:
 
     Source: Loshchilov & Hutter 2017, SGDR (its cosine, without restarts). https://arxiv.org/abs/1608.03983
     """
-    return mix(from_, to, square(sinpi(at.left / 2)))  # (1 + cos(pi t/n))/2 without its cancellation near the end
+    # (1 + cos(pi t/n))/2 without its cancellation near the end
+    return between(from_, to, square(sinpi(at.left / 2)), square(sinpi(at.u / 2)))
 
 
 @segment(alias={"min": "to"})
@@ -114,7 +139,7 @@ def polynomial(at: At, n: Steps, power: Positive = 1, to: Rate = 0, from_: Rate 
 
     Source: torch ``PolynomialLR``; Chen et al. 2018 (DeepLab, power 0.9), https://arxiv.org/abs/1606.00915
     """
-    return mix(from_, to, raised(at.left, power))
+    return between(from_, to, raised(at.left, power), -expm1(power * log1p(-at.u)))
 
 
 @segment(alias={"min": "to"})
@@ -138,7 +163,7 @@ def one_minus_sqrt(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV) -> Any:
     Source: Hägele et al. 2024, https://arxiv.org/abs/2405.18392
     """
     # 1 - sqrt(u) = (1 - u) / (1 + sqrt(u)), which keeps its digits near the end.
-    return mix(from_, to, at.left / (1.0 + sqrt(at.u)))
+    return between(from_, to, at.left / (1.0 + sqrt(at.u)), sqrt(at.u))
 
 
 @segment(alias={"min": "to"})
@@ -162,7 +187,7 @@ def geometric(at: At, n: Steps, to: PositiveRate, from_: PositiveRate = PREV) ->
 
     Source: fastai ``SchedExp``; Smith 2017 (range test), https://arxiv.org/abs/1506.01186
     """
-    return select(at.u >= 1.0, to, from_ * raised(to / from_, at.u))
+    return select(at.u >= 1.0, to, from_ * raised(to / from_, at.t, over=at.n)) if at.n else to
 
 
 @segment()

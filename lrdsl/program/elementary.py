@@ -77,6 +77,13 @@ def multiply(a: Any, a_low: Any, b: Any, b_low: Any) -> tuple[Any, Any]:
     return two_sum(high, low + (a * b_low + a_low * b))
 
 
+def divide(a: float, a_low: float, b: float) -> tuple[float, float]:
+    """A double-double over a double; used when a Program is made, never while it runs."""
+    quotient = a / b
+    high, low = two_product(quotient, b)
+    return two_sum(quotient, ((a - high) - low + a_low) / b)
+
+
 def _quadrant(x: Any, m: Arithmetic) -> tuple[Any, Any, Any]:
     """Sine and cosine of ``pi * r`` for the ``r`` in [-1/4, 1/4] nearest to ``x`` by quarter turns, and their count."""
     n = m.select(m.absolute(x) < 2.0**51, m.floor(2.0 * x + 0.5), 2.0 * x)

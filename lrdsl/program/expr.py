@@ -266,13 +266,26 @@ def log(a: Scalar) -> Any:
     return apply("LOG", a)
 
 
-def power(x: Scalar, y: Scalar) -> Any:
-    """``x ** y``; where only `x` is known now, its logarithm is taken now, in double-double."""
+def log1p(a: Scalar) -> Any:
+    """``log(1 + a)`` with all its digits near 0: what the sum loses, the quotient gives back (Kahan)."""
+    grown = 1.0 + a
+    return select(equal(grown, 1.0), a, log(grown) * (a / (grown - 1.0)))
+
+
+def expm1(a: Scalar) -> Any:
+    """``e ** a - 1`` with all its digits near 0, by the same trick."""
+    grown = exp(a)
+    part = grown - 1.0
+    return select(equal(grown, 1.0), a, select(equal(part, -1.0), -1.0, part * (a / log(grown))))
+
+
+def power(x: Scalar, y: Scalar, over: float = 1.0) -> Any:
+    """``x ** (y / over)``; where only `x` is known now, its logarithm is taken and divided now, in double-double."""
     base = x.constant if isinstance(x, Expr) else float(x)
     if base is not None and 0.0 < base < elementary.INF and isinstance(y, Expr) and y.constant is None:
-        high, low = elementary.log2_of(base)
+        high, low = elementary.divide(*elementary.log2_of(base), over)
         return apply("POWER_OF", y, high, low)
-    return apply("POWER", x, y)
+    return apply("POWER", x, y / over)
 
 
 def round_index(t: Scalar, length: Scalar, factor: Scalar) -> Any:
