@@ -129,10 +129,10 @@ def takes_context(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _texts(given: Sequence[str], file: Path | None, keys: Sequence[str]) -> Iterator[Text]:
-    if not given and file is None:
-        raise click.UsageError("expected a TEXT in quotes, `-` for standard input, or --file")
     if keys and file is None:
         raise click.UsageError("--key names an entry of a file: give --file too")
+    if not given and file is None:
+        raise click.UsageError("expected a TEXT in quotes, `-` for standard input, or --file")
     for text in given:
         yield Text(sys.stdin.read(), "<stdin>") if text == "-" else Text(text)
     if file is not None:

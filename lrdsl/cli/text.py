@@ -58,8 +58,8 @@ def check(texts: list[Text], binding: Binding, strict: bool, as_json: bool) -> N
 @takes_texts
 def fmt(texts: list[Text]) -> None:
     """Print the canonical text of schedules, one per line."""
-    from lrdsl.syntax.parser import parse
     from lrdsl.language.printer import render
+    from lrdsl.syntax.parser import parse
 
     for text in texts:
         try:
@@ -86,9 +86,8 @@ def explain(texts: list[Text], binding: Binding) -> None:
 @click.argument("name", required=False)
 def list_(name: str | None) -> None:
     """List the segments and modifiers, or show one in full."""
-    import lrdsl.language.binder  # noqa: F401  (registers every primitive)
     from lrdsl.language.hints import nearest
-    from lrdsl.primitives.signature import MODIFIERS, SEGMENTS
+    from lrdsl.primitives import MODIFIERS, SEGMENTS
 
     if name is None:
         for title, primitives in (("segments", SEGMENTS), ("modifiers, after `|`", MODIFIERS)):
@@ -133,10 +132,16 @@ def _explain_schedule(schedule: Schedule, text: Text, binding: Binding) -> None:
         click.echo(note.render(text.text, text.source))
 
 
+def _jump(relative: float) -> str:
+    if math.isinf(relative):
+        return "from 0"
+    return f"{1 + relative:.4g}x" if relative >= 9 else f"{100 * relative:+.3g} %"
+
+
 def _row(row: Any) -> list[str]:
     from lrdsl.plotting.axes import rate
 
     end = "" if math.isinf(row.end) else str(row.end)
-    jump = "" if row.jump == 0 else f"{100 * row.jump:+.3g} %" if math.isfinite(row.jump) else "from 0"
+    jump = "" if row.jump == 0 else _jump(row.jump)
     first, last, out = ("" if math.isnan(v) else rate(v, 6) for v in (row.first, row.last, row.out))
     return [str(row.begin), end, row.label, first, last, out, jump]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from random import Random
 
 GRID = 512  # pieces looked at before refining
 BUDGET = 4096  # evaluations; more are needed only where the schedule swings faster than a plot can show
@@ -85,8 +86,6 @@ def _thin(points: list[Point], kept: set[int], scale: Callable[[float], float]) 
 
 def _band(value: Callable[[int], float], begin: int, end: int, kept: dict[int, float]) -> list[Point]:
     """The lowest and highest of a few values per column, at random steps: regular ones would beat with the schedule."""
-    from random import Random  # rarely needed, and slow to import
-
     draw, chosen, width = Random(0), dict(kept), (end - begin) / COLUMNS
     for column in range(COLUMNS):
         probes = {begin + int((column + draw.random()) * width) for _ in range(PROBES)}

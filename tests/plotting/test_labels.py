@@ -33,8 +33,16 @@ def test_a_label_without_room_is_shortened_moved_up_or_left_out() -> None:
 
 
 def test_names_are_cut_down_where_that_leaves_room_for_more() -> None:
-    stretches = [Stretch(0, 70, "hold(70)"), Stretch(70, 85, "constant(0.5x, n=15)"), Stretch(85, 100, "linear(15)")]
-    assert [label.text for label in arrange(stretches, float, 0, 100, 1, 1)] == ["hold(70)", "constant", "linear(15)"]
+    stretches = [
+        Stretch(0, 70, "hold(70)"),
+        Stretch(70, 85, "constant(0.5x, n=15)"),
+        Stretch(85, 100, "polynomial(15)"),
+    ]
+    assert [label.text for label in arrange(stretches, float, 0, 100, 1, 1)] == [
+        "hold(70)",
+        "constant",
+        "polynomial(15)",
+    ]
 
 
 def test_no_two_labels_touch() -> None:

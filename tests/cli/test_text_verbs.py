@@ -1,0 +1,179 @@
+"""`lrdsl check`, `fmt`, `explain` and `list`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lrdsl.errors import CODES
+
+EXAMPLE = "warmup(500) >> cosine(10000, min=1e-6) | plateau(patience=3)"
+
+
+def test_check_prints_notes(run: Any) -> None:
+    ran = run("check", EXAMPLE)
+    assert (ran.code, ran.err) == (0, "")
+    first, *notes = ran.out.splitlines()
+    assert first == f"ok: {EXAMPLE}"
+    assert [note[:5] for note in notes] == ["N0704", "N0713"]
+
+
+def test_check_strict(run: Any) -> None:
+    assert run("check", "--strict", "cosine(9)").code == 0
+    assert run("check", "--strict", EXAMPLE).code == 1
+
+
+def test_check_reports_every_text(run: Any) -> None:
+    ran = run("check", "cosin(9)", "cosine(9)", "cosine(3ep)")
+    assert ran.code == 1
+    assert ran.out == "ok: cosine(9)\n"
+    assert ran.err == (
+        "E0204: unknown function `cosin`\n  |\n1 | cosin(9)\n  | ^^^^^ did you mean `cosine`?\n"
+        "E0401: `3ep` needs steps_per_epoch, which is not set\n  |\n1 | cosine(3ep)\n  |        ^^^ --steps-per-epoch\n"
+    )
+
+
+def test_check_json(run: Any) -> None:
+    ran = run("check", "--json", "cosin(9)", EXAMPLE)
+    assert (ran.code, ran.err) == (1, "")
+    wrong, right = json.loads(ran.out)
+    assert wrong == {
+        "text": "cosin(9)",
+        "source": None,
+        "errors": [
+            {"code": "E0204", "message": "unknown function `cosin`", "span": [0, 5], "hint": "did you mean `cosine`?"}
+        ],
+        "notes": [],
+    }
+    assert right["errors"] == []
+    assert [note["code"] for note in right["notes"]] == ["N0704", "N0713"]
+
+
+def test_context_options(run: Any) -> None:
+    options = (
+        *("--base-lr", "2", "--total-steps", "10k", "--steps-per-epoch", "100"),
+        *("--tokens-per-step", "1e6", "--samples-per-step", "256"),
+        *("--param", "warm=500", "--param", "peak=0.5", "--base", "weight_decay=0.1", "--base", "lr[head]=1e-4"),
+    )
+    text = (
+        "lr = warmup(warm, to=peak * base) >> cosine(3ep) >> hold(2Btok) >> hold(256_000smp) >> linear(rest, from=1x); "
+        "lr[head] = hold(); weight_decay = constant(1x)"
+    )
+    ran = run("plot", text, *options, "--at", "500")
+    assert ran.out.splitlines()[1].split() == ["500", "1.0"]
+    assert run("plot", text, *options, "--at", "0", "--target", "weight_decay").out.split()[-1] == "0.1"
+    assert run("plot", text, *options, "--at", "0", "--group", "head").out.split()[-1] == "0.0001"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--param", "warm"), "expected NAME=VALUE with a number, got 'warm'"),
+        (("--param", "warm=x"), "expected NAME=VALUE with a number, got 'warm=x'"),
+        (("--param", "=5"), "expected NAME=VALUE with a number, got '=5'"),
+        (("--base", "lr=nan"), "expected NAME=VALUE with a number, got 'lr=nan'"),
+        (("--base-lr", "x"), "'x' is not a valid float"),
+        (("--total-steps", "x"), "expected a whole number of steps such as 500 or 10k, got 'x'"),
+    ],
+)
+def test_wrong_context_options(run: Any, options: tuple[str, ...], complaint: str) -> None:
+    ran = run("check", "cosine(10)", *options)
+    assert ran.code == 2
+    assert complaint in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize("options", [("--total-steps", "0"), ("--base-lr", "-1"), ("--base-lr", "nan")])
+def test_context_values_that_make_no_sense(run: Any, options: tuple[str, ...]) -> None:
+    ran = run("check", "cosine(10)", *options)
+    assert ran.code == 1
+    assert ran.err.startswith("E0402: ")
+
+
+def test_fmt(run: Any) -> None:
+    ran = run("fmt", "warmup( 500 )>>cosine(10k,min=1e-6)\n  # a comment", "+cosine(9)")
+    assert (ran.code, ran.out) == (0, "warmup(500) >> cosine(10000, to=1e-6)\ncosine(9)\n")
+
+
+def test_fmt_needs_no_context(run: Any) -> None:
+    assert run("fmt", "cosine(3ep, to=k*base)").out == "cosine(3ep, to=k * base)\n"
+
+
+def test_fmt_of_a_wrong_text(run: Any) -> None:
+    ran = run("fmt", "cosine(10", "cosine(9)")
+    assert ran.code == 1
+    assert ran.err.startswith("E0102: ")
+
+
+def test_explain(run: Any) -> None:
+    ran = run("explain", "warmup(500) >> cosine(10000, min=1e-6) >> constant(0.5x)", "--base-lr", "1e-3")
+    assert ran.code == 0
+    assert ran.out.startswith(
+        "warmup(500) >> cosine(10000, to=1e-6) >> constant(0.5x)\n"
+        "\n"
+        "lr\n"
+        "begin    end  segment                 first        last  then  jump\n"
+        "    0    500  warmup(500)                 0     9.98e-4  1e-3\n"
+        "  500  10500  cosine(10000, to=1e-6)   1e-3  1.00002e-6  1e-6\n"
+        "10500         constant(0.5x)           5e-4                    500x\n"
+        "\n"
+        "N0702: "
+    )
+    assert [line[:5] for line in ran.out.splitlines() if line.startswith("N")] == ["N0702", "N0704"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "jump"),
+    [("1x", "1.1x", "+10 %"), ("1x", "0.25x", "-75 %"), ("1x", "20x", "20x"), ("0", "1x", "from 0"), ("1x", "1x", "1")],
+)
+def test_explain_shows_jumps(run: Any, first: str, second: str, jump: str) -> None:
+    row = run("explain", f"constant({first}, n=5) >> constant({second})").out.splitlines()[5]
+    assert row.endswith("  " + jump)
+
+
+def test_explain_every_target(run: Any) -> None:
+    ran = run("explain", "lr = cosine(9); lr[head] = linear(9); weight_decay = constant(0.1)", "--base", "lr[head]=2")
+    assert [line for line in ran.out.splitlines() if line.startswith(("lr ", "lr[", "weight_decay"))][1:] == [
+        "lr (× base)",
+        "lr[head]",
+        "weight_decay",
+    ]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_explain_every_code(run: Any, code: str) -> None:
+    assert run("explain", code.lower()).out == f"{code}: {CODES[code]}\n"
+
+
+def test_explain_several(run: Any) -> None:
+    assert run("explain", "E0204", "E0105").out.count("\n\n") == 1
+
+
+def test_explain_an_unknown_code(run: Any) -> None:
+    ran = run("explain", "E9999")
+    assert ran.code == 2
+    assert "there is no code E9999" in ran.err
+
+
+def test_list_has_every_primitive(run: Any) -> None:
+    from lrdsl.primitives import MODIFIERS, SEGMENTS
+
+    out = run("list").out
+    for primitive in (*SEGMENTS.values(), *MODIFIERS.values()):
+        assert f"  {primitive.signature}\n" in out
+
+
+def test_list_one(run: Any) -> None:
+    ran = run("list", "cosine")
+    assert ran.out.startswith("cosine(n, to=0, from=prev)\n\nHalf-cosine decay")
+    assert run("list", "plateau").out.startswith("plateau(patience=10")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("cosin", "did you mean `cosine`?"), ("zzz", "`lrdsl list` shows them all")]
+)
+def test_list_an_unknown_one(run: Any, name: str, hint: str) -> None:
+    ran = run("list", name)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"there is no primitive `{name}`; {hint}" in ran.err
