@@ -287,8 +287,8 @@ def bind(text: str, context: Context) -> Schedule:
     try:
         tracks: dict[tuple[str, Group], Track] = {}
         for target, group, bound in Binder(context).script(script):
-            base = context.base(target, group)
-            lowered = lower(bound, base, context.total_steps, bound.node, _key(target, group))
+            base, prev = context.base(target, group), context.prev(target)
+            lowered = lower(bound, base, prev, context.total_steps, bound.node, _key(target, group))
             tracks[target, group] = Track(lowered)
             checks.sample(tracks[target, group], target, context.total_steps, bound.node.span)
     except ScheduleError as error:

@@ -14,7 +14,7 @@ UNIT_KEYWORDS = {"ep": "steps_per_epoch", "tok": "tokens_per_step", "smp": "samp
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The keyword arguments of ``compile``, checked."""
+    """The keyword arguments of ``compile``, checked, and the rates that flow into the first segment if not the base."""
 
     base_lr: float | None = None
     total_steps: int | None = None
@@ -23,6 +23,7 @@ class Context:
     samples_per_step: float | None = None
     params: Mapping[str, float] = field(default_factory=dict)
     bases: Mapping[str, float] = field(default_factory=dict)
+    prevs: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         total = self.total_steps
@@ -35,6 +36,7 @@ class Context:
         named = {"base_lr": self.base_lr} if self.base_lr is not None else {}
         named |= {f"params[{name!r}]": value for name, value in self.params.items()}
         named |= {f"bases[{name!r}]": value for name, value in self.bases.items()}
+        named |= {f"prevs[{name!r}]": value for name, value in self.prevs.items()}
         for name, value in named.items():
             if not _finite(value):
                 raise ScheduleError("E0402", f"expected {name} to be a finite number, got {value!r}")
@@ -57,6 +59,10 @@ class Context:
             return float(self.base_lr)
         return found
 
+    def prev(self, target: str) -> float | None:
+        """The value that flows into the first segment of a target; None: its base."""
+        return float(self.prevs[target]) if target in self.prevs else None
+
     def plain(self) -> dict[str, float | int]:
         """Plain numbers by name, for checkpoints."""
         names = ("base_lr", "total_steps", "steps_per_epoch", "tokens_per_step", "samples_per_step")
@@ -66,7 +72,8 @@ class Context:
             if value is not None:
                 given[name] = int(value) if name == "total_steps" else float(value)
         given |= {f"param {name}": float(value) for name, value in sorted(self.params.items())}
-        return given | {f"base {name}": float(value) for name, value in sorted(self.bases.items())}
+        given |= {f"base {name}": float(value) for name, value in sorted(self.bases.items())}
+        return given | {f"prev {name}": float(value) for name, value in sorted(self.prevs.items())}
 
 
 def _finite(value: Any) -> bool:

@@ -22,12 +22,15 @@ class Lowered:
     stretch: Stretch
 
 
-def lower(bound: Bound, base: float | None, total: int | None, whole: tree.Node, target: str) -> Lowered:
-    """The Program of one target's schedule; `whole` is its text's node."""
+def lower(
+    bound: Bound, base: float | None, prev: float | None, total: int | None, whole: tree.Node, target: str
+) -> Lowered:
+    """The Program of one target's schedule, entered at `prev` or else at its base; `whole` is its text's node."""
     memory = Memory()
     start = symbol("base") if base is None else const(base)
+    entry = start if prev is None else const(prev)
     stop = None if total is None else Fraction(total)
-    stretch = Place(memory, STEP, Fraction(0), stop, start, start, whole).put(bound)
+    stretch = Place(memory, STEP, Fraction(0), stop, entry, start, whole).put(bound)
     if stretch.end == 0:
         raise ScheduleError("E0406", "the whole schedule has no steps", whole.span)
     roots = [(piece.begin, piece.value) for piece in stretch.pieces]
