@@ -105,8 +105,8 @@ def plot(
 
 def _relative(schedule: Schedule, binding: Binding, target: str | None, group: str | int | None) -> bool:
     """Are the rates drawn multiples of a base that nobody gave?"""
-    own = f"lr[{group}]" in binding.given["bases"] or "lr" in binding.given["bases"]
-    return binding.relative and not own and (target or curve.main_target(schedule)) == "lr"
+    target, group = curve.subject(schedule, target, group)
+    return binding.relative and target == "lr" and not {"lr", f"lr[{group}]"} & set(binding.given["bases"])
 
 
 def _write(out: Path, curves: Sequence[curve.Curve], **how: Any) -> None:
@@ -127,8 +127,9 @@ def _write(out: Path, curves: Sequence[curve.Curve], **how: Any) -> None:
 def _print_values(
     schedules: Sequence[Schedule], target: str | None, group: str | int | None, at: Sequence[int], as_json: bool
 ) -> None:
-    names = [target or curve.main_target(s) for s in schedules]
-    values = [[s.value(name, step, group) for step in at] for s, name in zip(schedules, names, strict=True)]
+    picked = [curve.subject(s, target, group) for s in schedules]
+    names = [name if which is None else f"{name}[{which}]" for name, which in picked]
+    values = [[s.value(name, n, which) for n in at] for s, (name, which) in zip(schedules, picked, strict=True)]
     if as_json:
         rows = zip(schedules, names, values, strict=True)
         _dump([{"text": str(s), "target": name, "steps": list(at), "values": found} for s, name, found in rows])

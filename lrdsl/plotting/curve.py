@@ -62,8 +62,8 @@ def of(
 
     Args:
         schedule: A compiled schedule.
-        target: ``"lr"`` if the text has it, else its first one.
-        group: Of which parameter group.
+        target: Default: see `subject`.
+        group: Of which parameter group. Default: see `subject`.
         begin: The first step drawn.
         end: The last step drawn. Default: `extent`.
         relative: The base is 1 for want of a better one, so values are multiples of base.
@@ -72,7 +72,7 @@ def of(
     Raises:
         ScheduleError: The text does not schedule that target.
     """
-    target = target or main_target(schedule)
+    target, group = subject(schedule, target, group)
     rows = schedule.segments(target, group)
     end = max(begin + 1, extent(schedule, target, group) if end is None else end)
     stretches = tuple(
@@ -93,15 +93,18 @@ def of(
     )
 
 
-def main_target(schedule: Schedule) -> str:
-    """The target to show when none is asked for."""
-    return "lr" if "lr" in schedule.targets else schedule.targets[0]
+def subject(schedule: Schedule, target: str | None, group: str | int | None) -> tuple[str, str | int | None]:
+    """What to draw unless asked for: ``lr``, else the first target; of all groups, else of the first."""
+    if target is None:
+        target = "lr" if "lr" in schedule.targets else schedule.targets[0]
+    if group is None and (target, None) not in schedule.tracks:
+        group = next((g for t, g in schedule.tracks if t == target), None)
+    return target, group
 
 
 def extent(schedule: Schedule, target: str | None = None, group: str | int | None = None) -> int:
     """The last step worth drawing: the total; else where the schedule ends; else twice its finite part."""
     if total := schedule.context.get("total_steps"):
         return int(total)
-    rows = schedule.segments(target or main_target(schedule), group)
-    last = rows[-1]
+    last = schedule.segments(*subject(schedule, target, group))[-1]
     return int(last.end) if math.isfinite(last.end) else max(LEAST, 2 * last.begin)

@@ -98,6 +98,10 @@ def test_at_stops_at_what_is_not_a_step(run: Any) -> None:
     assert [line.split()[0] for line in ran.out.splitlines()] == ["[1]", "[2]", "step", "5", "9", "0"]
 
 
+def test_at_names_the_group(run: Any) -> None:
+    assert run("plot", "lr[0] = linear(10); lr[1] = hold()", "--at", "5").out.split() == ["step", "lr[0]", "5", "0.5"]
+
+
 def test_at_as_json(run: Any) -> None:
     ran = run("plot", "linear(10)", "--at", "0", "5", "--json")
     assert json.loads(ran.out) == [{"text": "linear(10)", "target": "lr", "steps": [0, 5], "values": [1.0, 0.5]}]

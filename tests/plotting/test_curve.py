@@ -135,6 +135,11 @@ def test_the_main_target_is_lr_if_there_is_one() -> None:
     assert curve.of(compiled("beta1 = constant(0.9); lr = cosine(9)")).title == "learning rate"
 
 
+def test_the_first_group_is_drawn_where_no_target_is_common_to_all() -> None:
+    drawn = curve.of(compiled("lr[0] = linear(9); lr[1] = cosine(9)"))
+    assert (drawn.title, drawn.stretches[0].label) == ("learning rate of 0", "linear(9)")
+
+
 def test_a_target_that_is_not_scheduled_is_an_error() -> None:
     with pytest.raises(lrdsl.ScheduleError) as caught:
         curve.of(compiled("cosine(9)"), "momentum")
