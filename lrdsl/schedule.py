@@ -3,6 +3,7 @@
 import math
 from array import array
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -189,6 +190,15 @@ class Schedule:
             if found is not None:
                 return found
         return None
+
+    def entered(self, prevs: Mapping[str, float]) -> "Schedule":
+        """The same schedule, unobserved, with these values instead of the base flowing into its first segments.
+
+        Args:
+            prevs: Target → value; others than those the text names are left out.
+        """
+        named = {target: prevs[target] for target in self.targets if target in prevs}
+        return bind(self.text, replace(self._context, prevs=named))
 
     def program(self, target: str = "lr", group: Group = None) -> Program:
         """The Program of a target.

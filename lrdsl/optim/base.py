@@ -1,7 +1,6 @@
 """The life of an optimizer: its groups and their schedules, the step, the clock."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, TypeVar
 
@@ -12,9 +11,8 @@ from torch.optim.optimizer import ParamsT
 from lrdsl.errors import ScheduleError
 from lrdsl.optim import resume
 from lrdsl.optim import state as checkpoint
-from lrdsl.optim.batch import Group, named_parameters, own_copy, settle
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, columns
-from lrdsl.optim.hypers import number
+from lrdsl.optim.groups import Group, named_parameters, number, own_copy, settle
 from lrdsl.optim.moments import blank_momentum
 from lrdsl.optim.ownership import Binding, Column
 from lrdsl.optim.resume import Reschedule
@@ -256,9 +254,8 @@ class Optimizer(torch.optim.Optimizer):
         bindings = []
         for index, (group, theirs) in enumerate(zip(self.param_groups, saved, strict=True)):
             text = group["schedule"]
-            rebind = partial(bind, text, index, self.param_groups, self._bases, self._units)
-            own = None if text is None else rebind()
-            bindings.append(resume.load(theirs, own, self._rules.targets, self._reschedule, rebind))
+            own = None if text is None else bind(text, index, self.param_groups, self._bases, self._units)
+            bindings.append(resume.load(theirs, own, self._rules.targets, self._reschedule))
         return clocks.pop(), bindings
 
     def __getstate__(self) -> dict[str, Any]:

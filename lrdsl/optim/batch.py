@@ -1,59 +1,17 @@
 """The parameters of an optimizer, and the gradients of one step."""
 
-from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
-from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from lrdsl.optim.tensors import Named, check_gradient, check_parameters
-
-Group = dict[str, Any]
+from lrdsl.optim.groups import Group, named_parameters
+from lrdsl.optim.tensors import check_gradient, check_parameters
 
 _parameters = itemgetter("params")
 _size = attrgetter("nbytes")
-
-
-def named_parameters(groups: Sequence[Group]) -> list[Named]:
-    """Every parameter with the name that messages use: its own if given, else group and index."""
-    named: list[Named] = []
-    for index, group in enumerate(groups):
-        names = group.get("param_names") or [f"group {index}, parameter {i}" for i in range(len(group["params"]))]
-        named += map(Named, names, group["params"])
-    return named
-
-
-def own_copy(group: object) -> Group:
-    """A copy of what a user gave for a group, its parameters a list.
-
-    Raises:
-        TypeError: It is no dict.
-        ValueError: It lists a parameter twice.
-    """
-    if not isinstance(group, dict):
-        raise TypeError(f"expected a parameter group to be a dict, got {type(group).__name__}")
-    copied = dict(group)
-    if not isinstance(copied["params"], Tensor | set):  # torch wraps the one and refuses the other
-        copied["params"] = list(copied["params"])
-        tensors = [entry[1] if isinstance(entry, tuple) else entry for entry in copied["params"]]
-        if len(set(map(id, tensors))) != len(tensors):
-            raise ValueError("a parameter is listed twice in its group: list every parameter once")
-    return copied
-
-
-def settle(group: Group, options: Collection[str]) -> Group:
-    """A copy of a group whose options are plain numbers, and whose rate is its own if it is a tensor."""
-    settled = dict(group)
-    for key in options:
-        if isinstance(settled[key], Tensor):
-            settled[key] = settled[key].item()
-    if "betas" in settled:
-        settled["betas"] = tuple(map(float, settled["betas"]))
-    if isinstance(settled["lr"], Tensor):
-        settled["lr"] = settled["lr"].detach().clone()  # a shared one would look like a foreign write
-    return settled
 
 
 class Batch:
@@ -79,7 +37,7 @@ class Batch:
         self.params = [p for _, p in self._named]
         self.groups = [index for index, group in enumerate(param_groups) for _ in group["params"]]
         self.active: Sequence[int] = ()
-        self.pointers = array("Q")
+        self.pointers = np.zeros(0, np.uint64)
         self.changed = True
         self._all = range(len(self.params))
         self._found: object = None
@@ -110,7 +68,7 @@ class Batch:
         try:
             addresses = list(map(Tensor.data_ptr, params))
             self._found = (self.active, addresses, list(map(Tensor.stride, grads)), list(map(_size, grads)))
-            self.pointers = array("Q", map(Tensor.data_ptr, grads))
+            self.pointers = np.fromiter(map(Tensor.data_ptr, grads), np.uint64, len(grads))
         except RuntimeError:  # sparse tensors have neither address nor strides
             self._check(grads)
             raise

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import lrdsl.schedule
 from lrdsl.errors import ScheduleError
-from lrdsl.optim.batch import Group
+from lrdsl.optim.groups import Group
 from lrdsl.optim.ownership import ENTRIES, Binding, Column, Source
 from lrdsl.schedule import Schedule
 from lrdsl.syntax.parser import parse
@@ -32,23 +32,8 @@ def bases_of(group: Group, targets: Sequence[str]) -> Bases:
     return {target: float(group[key] if part is None else group[key][part]) for target, (key, part) in entries.items()}
 
 
-def bind(
-    text: str | float,
-    index: int,
-    groups: Sequence[Group],
-    bases: Sequence[Bases],
-    units: Units,
-    entered: Bases | None = None,
-) -> Schedule:
+def bind(text: str | float, index: int, groups: Sequence[Group], bases: Sequence[Bases], units: Units) -> Schedule:
     """The schedule of group ``index``.
-
-    Args:
-        text: Its text.
-        index: Which group.
-        groups: All groups.
-        bases: What each was made with.
-        units: Length of the run, and units.
-        entered: Target → value that flows into the schedule, instead of its base.
 
     Raises:
         ScheduleError: The text is wrong, or names a target or a group that is not there (E0803).

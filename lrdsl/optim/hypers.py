@@ -1,14 +1,12 @@
 """The numbers of every parameter group as one table, in the layout the native step reads."""
 
-import math
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
-from lrdsl.optim.batch import Group
+from lrdsl.optim.groups import Group, number
 from lrdsl.optim.ownership import Column
 
 MAXIMIZE, AMSGRAD, NESTEROV, DECOUPLED = 1, 2, 4, 8
@@ -28,22 +26,6 @@ class Hyper(NamedTuple):
 
 
 DTYPE = np.dtype([(field, np.int64 if field == "flags" else np.float64) for field in Hyper._fields])
-
-
-def number(index: int, name: str, value: Any, below: float = math.inf) -> float:
-    """A group's value as a float.
-
-    Raises:
-        ValueError: It is negative, not finite, or not below ``below``.
-        TypeError: It is not a number.
-    """
-    if isinstance(value, str) or (isinstance(value, Tensor) and value.numel() != 1):
-        raise TypeError(f"group {index}: expected {name} to be a number, got {value!r}")
-    result = float(value)
-    if not 0.0 <= result < below:
-        wanted = "a finite number >= 0" if below == math.inf else f"at least 0 and below {below:g}"
-        raise ValueError(f"group {index}: expected {name} to be {wanted}, got {result!r}")
-    return result
 
 
 class Hypers:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrdsl.optim.batch import Group
+from lrdsl.optim.groups import Group
 from lrdsl.schedule import Schedule
 from lrdsl.track import Track
 

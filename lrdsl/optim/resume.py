@@ -1,11 +1,11 @@
 """Schedules in checkpoints: text, context and numbers. A program is rebuilt, never loaded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, Literal, TypeGuard
 
 from lrdsl.errors import ScheduleError
-from lrdsl.optim.binding import Bases, bases_of
+from lrdsl.optim.binding import bases_of
 from lrdsl.optim.ownership import Binding
 from lrdsl.schedule import LANGUAGE, Schedule
 
@@ -43,11 +43,7 @@ def step_of(group: Mapping[str, Any]) -> int | None:
 
 
 def load(
-    group: Mapping[str, Any],
-    own: Schedule | None,
-    targets: tuple[str, ...],
-    reschedule: Reschedule,
-    rebind: Callable[[Bases], Schedule],
+    group: Mapping[str, Any], own: Schedule | None, targets: tuple[str, ...], reschedule: Reschedule
 ) -> Binding | None:
     """What a group runs after a checkpoint.
 
@@ -56,7 +52,6 @@ def load(
         own: The optimizer's schedule for it, newly bound.
         targets: What a schedule of this optimizer may govern.
         reschedule: What to do if the saved schedule is another one.
-        rebind: Binds ``own`` again, entered at the given values.
 
     Raises:
         ScheduleError: The saved schedule is another one (E0802).
@@ -75,11 +70,11 @@ def load(
     if own is None:
         return None
     if difference and reschedule == "branch":
-        return Binding(rebind(bases_of(dict(group), targets)), origin=clock)
+        return Binding(own.entered(bases_of(dict(group), targets)), origin=clock)
     if difference:
         return Binding(own, applied=state.get("applied", {}))
     entered = {key.removeprefix("prev "): value for key, value in context.items() if key.startswith("prev ")}
-    schedule = rebind(entered) if entered else own
+    schedule = own.entered(entered) if entered else own
     slots = {key: value for key, value in state.items() if key not in _RECORDS}
     observed = state.get("observed", {})
     schedule.load_state_dict(schedule.state_dict() | {"modifiers": slots, "observed": observed})

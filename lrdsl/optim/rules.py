@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lrdsl.optim.batch import Group
+from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper
 from lrdsl.optim.moments import State
 

@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from lrdsl.optim.base import Optimizer
-from lrdsl.optim.batch import Group
 from lrdsl.optim.binding import Units
-from lrdsl.optim.hypers import MAXIMIZE, NESTEROV, Hyper, number
+from lrdsl.optim.groups import Group, number
+from lrdsl.optim.hypers import MAXIMIZE, NESTEROV, Hyper
 from lrdsl.optim.moments import State
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules

@@ -8,8 +8,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from lrdsl.optim.batch import Group, named_parameters, settle
-from lrdsl.optim.hypers import Hyper, number
+from lrdsl.optim.groups import Group, named_parameters, number, settle
+from lrdsl.optim.hypers import Hyper
 from lrdsl.optim.moments import State, write_step, zeros_like
 from lrdsl.optim.resume import KEYS
 from lrdsl.optim.rules import Rules

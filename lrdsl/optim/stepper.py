@@ -6,7 +6,8 @@ from torch import Tensor
 
 from lrdsl import evaluators
 from lrdsl.evaluators import native
-from lrdsl.optim.batch import Batch, Group
+from lrdsl.optim.batch import Batch
+from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import State, Wanted, prepare
 from lrdsl.optim.native_step import NativeStep
