@@ -30,7 +30,8 @@ def test_json(run: Any) -> None:
 
 
 @needs_native
-def test_a_live_module_is_tested(run: Any) -> None:
+def test_a_live_module_is_tested(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LRDSL_BACKEND", raising=False)
     facts = json.loads(run("doctor", "--json").out)
     assert facts["evaluator"] == "native"
     assert native.extension().isa() in facts["optimizer"]  # type: ignore[union-attr]
