@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lrdsl.plotting.curve import Curve
 
-DECADES = 8  # what a log axis shows at most: below it lie the last few steps before a 0
+RARE = 0.005  # the share of steps whose tiny rates, just before or after a 0, a log axis need not show
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def of(curves: Sequence[Curve], *, log: bool = False, x_ticks: int = 8, y_ticks:
     values = [v for c in curves for v in c.values if math.isfinite(v)] or [0.0]
     titles = dict.fromkeys(c.title for c in curves)
     title = " / ".join(titles)
-    return _step_axis(begin, max(end, begin + 1), x_ticks), (_log_axis if log else _linear_axis)(values, title, y_ticks)
+    y_axis = _log_axis(_floor(curves), max(values), title, y_ticks) if log else _linear_axis(values, title, y_ticks)
+    return _step_axis(begin, max(end, begin + 1), x_ticks), y_axis
 
 
 def rate(value: float, digits: int = 4) -> str:
@@ -79,10 +81,24 @@ def _linear_axis(values: Iterable[float], title: str, count: int) -> Axis:
     return Axis(low, high, ticks, labels, title)
 
 
-def _log_axis(values: Iterable[float], title: str, count: int) -> Axis:
-    positive = [v for v in values if v > 0] or [1.0]
-    high = max(positive)
-    low = max(min(positive), high * 10.0**-DECADES)
+def _floor(curves: Iterable[Curve]) -> float:
+    """Where a log axis begins: at the lowest rate, or above the ones that are far lower and few."""
+    pieces = sorted(
+        (min(v, w), (end - begin) / (curve.steps[-1] - curve.steps[0]))
+        for curve in curves
+        for (begin, v), (end, w) in pairwise(zip(curve.steps, curve.values, strict=True))
+        if 0 < min(v, w) < math.inf
+    )
+    if not pieces:
+        return 0.0
+    passed = accumulate(share for _, share in pieces)
+    common = next((v for (v, _), share in zip(pieces, passed, strict=True) if share > RARE), pieces[-1][0])
+    return pieces[0][0] if pieces[0][0] * 30 > common else common
+
+
+def _log_axis(low: float, high: float, title: str, count: int) -> Axis:
+    if not 0 < low <= high:
+        low = high = high if high > 0 else 1.0
     low, high = low / 1.15, high * 1.15
     if high / low < 10:
         ticks = [t for t in _multiples(low, high, _round_step(high - low, count)) if t > 0]

@@ -86,10 +86,16 @@ def test_log_ticks_within_a_decade_are_linear() -> None:
     assert all(5e-4 / 1.2 < t < 1.2e-3 for t in y.ticks)
 
 
-def test_a_log_axis_ends_above_zero_and_shows_a_zero_at_its_foot() -> None:
-    _, y = axes.of([line(1e-3, 1e-30, 0.0)], log=True)
-    assert 0 < y.low < 1e-10
-    assert y.place(0.0) == y.place(-1.0) == 0
+def test_a_log_axis_leaves_out_the_few_steps_before_a_zero() -> None:
+    steps = (0, 5000, 9990, 9999, 10_000)
+    _, y = axes.of([Curve("text", "learning rate", steps, (1e-3, 1e-3, 1e-5, 1e-12, 0.0), ())], log=True)
+    assert 8e-6 < y.low < 1e-5
+    assert y.place(1e-12) == y.place(0.0) == y.place(-1.0) == 0
+
+
+def test_a_log_axis_shows_tiny_rates_that_last() -> None:
+    _, y = axes.of([line(1e-3, 1e-5, 1e-7, 1e-9, 1e-11)], log=True)
+    assert 8e-12 < y.low < 1e-11
 
 
 def test_a_log_axis_of_zeros_is_drawable() -> None:
