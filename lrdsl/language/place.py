@@ -30,7 +30,7 @@ from lrdsl.primitives.at import At
 from lrdsl.primitives.observed import State
 from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
 from lrdsl.program import expr as f
-from lrdsl.program.expr import REPORT, Expr, const, substitute
+from lrdsl.program.expr import REPORT, STEP, Expr, const, substitute
 from lrdsl.program.program import FOREVER
 from lrdsl.program.stretch import Piece, Stretch, combine, join
 from lrdsl.syntax import tree
@@ -53,7 +53,8 @@ _COMBINE: Mapping[str, Callable[..., Expr]] = {
 class Place:
     """Where a schedule stands: a position on a clock, and the rates that reach it.
 
-    `stop` is where the enclosing sequence must end, for `rest`; None if nothing says so.
+    `stop` is where the enclosing sequence must end, for `rest`; None if nothing says so. `pace` is how many steps of
+    the schedule's own clock one step of this clock takes: a stretched round's is slower.
     """
 
     memory: Memory
@@ -63,15 +64,21 @@ class Place:
     prev: Any
     base: Any
     origin: tree.Node
+    pace: Any = 1.0
 
     @property
     def begin(self) -> int:
         """The first step."""
         return half_up(self.position)
 
-    def lower(self, body: Bound, *, clock: Expr, prev: Expr, base: Expr) -> Stretch:
+    def now(self, step: int) -> Expr:
+        """The schedule's own clock when this clock shows `step`."""
+        return const(step) if self.clock is STEP else STEP - (self.clock - step) * self.pace
+
+    def lower(self, body: Bound, *, clock: Expr, pace: Any, prev: Expr, base: Expr) -> Stretch:
         """`body` from step 0 of a clock of its own."""
-        return replace(self, clock=clock, position=Fraction(0), stop=None, prev=prev, base=base).put(body)
+        there = replace(self, clock=clock, pace=pace, position=Fraction(0), stop=None, prev=prev, base=base)
+        return there.put(body)
 
     def put(self, bound: Bound) -> Stretch:
         """The schedule, placed here."""
@@ -102,13 +109,13 @@ class Place:
             arguments["n"] = n
         self._not_frozen(bound, arguments, n)
 
-        def formula(t: Any) -> Expr:
-            value = bound.primitive.function(At(t, n, self.prev, self.base), **arguments)
+        def formula(t: Any, step: Expr) -> Expr:
+            value = bound.primitive.function(At(t, n, self.prev, self.base, step), **arguments)
             return value if isinstance(value, Expr) else const(value)
 
         t = self.clock - begin if begin else self.clock
-        value = _spanned(bound.node, lambda: formula(t))
-        out = value if end == FOREVER else _spanned(bound.node, lambda: formula(const(n)))
+        value = _spanned(bound.node, lambda: formula(t, STEP))
+        out = value if end == FOREVER else _spanned(bound.node, lambda: formula(const(n), self.now(end)))
         pieces = (Piece(begin, end, value, out, bound.node),) if end > begin else ()
         return _bounded(Stretch(pieces, begin, end, exact, out), bound.node)
 

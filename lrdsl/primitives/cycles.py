@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from lrdsl.errors import ScheduleError
 from lrdsl.primitives.signature import INF, Body, Multiple, NonNegative, Times, structure
-from lrdsl.program.expr import const, floor, power, round_index, round_start
+from lrdsl.program.expr import const, floor, power, round_index, round_start, substitute
 from lrdsl.program.program import FOREVER
 from lrdsl.program.stretch import Piece, Stretch
 
@@ -14,12 +14,17 @@ class Stage(Protocol):
     """Where a structural primitive stands, and how it lowers what it was given."""
 
     clock: Any
+    pace: Any
     begin: int
     prev: Any
     base: Any
     origin: Any
 
-    def lower(self, body: Any, *, clock: Any, prev: Any, base: Any) -> Stretch:
+    def now(self, step: int) -> Any:
+        """The schedule's own clock when this clock shows `step`."""
+        ...
+
+    def lower(self, body: Any, *, clock: Any, pace: Any, prev: Any, base: Any) -> Stretch:
         """`body` from step 0 of `clock`."""
         ...
 
@@ -76,7 +81,7 @@ def cycle(stage: Stage, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -
 
 
 def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> Stretch:
-    probe = stage.lower(body, clock=const(0), prev=stage.prev, base=stage.base)
+    probe = stage.lower(body, clock=const(0), pace=1.0, prev=stage.prev, base=stage.base)
     length = probe.end
     if probe.endless:
         raise ScheduleError("E0503", "the body of `repeat` never ends, so there is no second round")
@@ -85,23 +90,36 @@ def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> St
     t = stage.clock - stage.begin if stage.begin else stage.clock
     if mult == 1:
         index = floor(t / length)
+        stretch: Any = 1.0
         local = t - index * length
     else:
         index = round_index(t, length, mult)
-        local = (t - round_start(t, length, mult)) / power(mult, index)
+        stretch = power(mult, index)
+        local = (t - round_start(t, length, mult)) / stretch
     growth = power(gain, index) if gain != 1 else const(1)
-    one = stage.lower(body, clock=local, prev=_times(stage.prev, growth), base=_times(stage.base, growth))
+    pace = stage.pace * stretch
+    one = stage.lower(body, clock=local, pace=pace, prev=_times(stage.prev, growth), base=_times(stage.base, growth))
     value = one.flatten(local)
     marks = tuple(stage.begin + edge for piece in one.pieces for edge in (piece.end, *piece.marks))
     if times == INF:
         piece = Piece(stage.begin, FOREVER, value, value, stage.origin, marks)
         return Stretch((piece,), stage.begin, FOREVER, Fraction(FOREVER), value)
+    end = stage.begin + _sum_of_lengths(length, int(times), mult)
     growth = power(gain, const(times - 1)) if gain != 1 else const(1)
-    last = stage.lower(body, clock=const(0), prev=_times(stage.prev, growth), base=_times(stage.base, growth))
-    steps = length * int(times) if mult == 1 else length * ((mult ** int(times) - 1) // (mult - 1))
-    end = stage.begin + steps
-    piece = Piece(stage.begin, end, value, last.out, stage.origin, marks)
-    return Stretch((piece,), stage.begin, end, Fraction(end), last.out)
+    pace = stage.pace * power(mult, times - 1)
+    prev, base = _times(stage.prev, growth), _times(stage.base, growth)
+    last = stage.lower(body, clock=const(length), pace=pace, prev=prev, base=base)
+    out = substitute(last.out, {"step": stage.now(end)})
+    piece = Piece(stage.begin, end, value, out, stage.origin, marks)
+    return Stretch((piece,), stage.begin, end, Fraction(end), out)
+
+
+def _sum_of_lengths(length: int, times: int, mult: int) -> int:
+    if mult == 1:
+        return length * times
+    rounds = min(times, 64)  # 64 rounds are longer than any clock counts: refused, whatever follows
+    total: int = length * ((mult**rounds - 1) // (mult - 1))
+    return total
 
 
 def _times(rate: Any, growth: Any) -> Any:
