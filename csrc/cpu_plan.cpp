@@ -7,16 +7,17 @@
 
 namespace lrdsl {
 
-#define LRDSL_DECLARE(isa)    \
-  namespace isa {             \
-  void run(const Plan& plan); \
-  }
-LRDSL_DECLARE(baseline)
+namespace baseline {
+void run(const Plan& plan);
+}
 #ifdef LRDSL_X86
-LRDSL_DECLARE(avx2)
-LRDSL_DECLARE(avx512)
+namespace avx2 {
+void run(const Plan& plan);
+}
+namespace avx512 {
+void run(const Plan& plan);
+}
 #endif
-#undef LRDSL_DECLARE
 
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> all = {
@@ -48,13 +49,8 @@ const Isa*& active() {
 }
 
 // A forked child has the parent's thread pool on paper only: its first parallel region would wait for ever.
-bool& forked() {
-  static bool flag = [] {
-    pthread_atfork(nullptr, nullptr, [] { forked() = true; });
-    return false;
-  }();
-  return flag;
-}
+bool forked = false;
+[[maybe_unused]] const int watching = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
 [[noreturn]] void refuse(int64_t index, const std::string& why) {
   throw std::invalid_argument("tensor row " + std::to_string(index) + ": " + why);
@@ -137,7 +133,7 @@ void step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64
   }
   if (rule == Rule::ADAM) share_factors(rows, n_rows, hypers, factors, factors_of);
 
-  const bool serial = forked() || first_block.back() < SERIAL_BLOCKS;
+  const bool serial = forked || first_block.back() < SERIAL_BLOCKS;
   const Plan plan{
       rule, rows, hypers, first_block.data(), factors.data(), factors_of.data(), n_rows, serial ? 1 : threads};
   active()->kernel(plan);

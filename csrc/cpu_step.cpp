@@ -1,6 +1,6 @@
-// The CPU kernel. Compiled once per instruction set, as lrdsl::LRDSL_ISA::run: everything else here is local to the
-// file, and nothing of the standard library is instantiated, because the linker keeps one copy of a template for the
-// module.
+// The CPU kernel. Compiled once per instruction set, as lrdsl::LRDSL_ISA::run. Everything else must be local to the
+// file, templates of the standard library too: of a shared one the linker keeps a single copy, and it could be the
+// newest.
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -27,8 +27,8 @@ inline void prefetch(const T* at) {
   __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + PREFETCH_BYTES));
 }
 
-// The elements of one index, loaded, updated on registers and stored again: without the copies every store could alias
-// every later load.
+// The elements at one index are loaded, updated on registers and stored: without the copies every store could change a
+// later load, and nothing would become vector code.
 template <class T>
 inline void store(T& to, T value) {
   to = value;
@@ -47,7 +47,7 @@ inline void through_registers(const Update& update, Stream&... at) {
 // Applies `update` to the elements [begin, end) of all streams at once. Whole blocks have a fixed count, so that the
 // inner loop becomes straight vector code; the last, partial block is the same source.
 template <class T, class Update, class... Stream>
-inline void sweep(int64_t begin, int64_t end, const Update& update, Stream* __restrict... streams) {
+inline void sweep(int64_t begin, int64_t end, const Update& update, Stream*... streams) {
   int64_t at = begin;
   for (; at + BLOCK<T> <= end; at += BLOCK<T>) {
     (prefetch(streams + at), ...);
