@@ -230,7 +230,9 @@ class Schedule:
         track = self._find(target, group)
         if track is None:
             raise ScheduleError(
-                "E0803", f"the schedule does not name `{target}`", hint=f"it names {', '.join(self.targets)}"
+                "E0803",
+                f"the schedule does not name `{_key(target, group)}`",
+                hint=f"it names {', '.join(_key(*key) for key in self.tracks)}",
             )
         return track
 
