@@ -1,6 +1,6 @@
 """The parameters of an optimizer, and the gradients of one step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
 
@@ -17,9 +17,9 @@ _size = attrgetter("nbytes")
 class Batch:
     """What one step touches, checked again only where something that is compared has changed.
 
-    Gradients come and go between steps, so none is kept: what is compared are addresses of parameters, strides and
-    sizes of gradients. An allocator hands the address of one gradient to another of a different layout, so gradient
-    addresses prove nothing and may change freely.
+    Gradients come and go between steps, so none is kept. An allocator hands the address of one to another of a
+    different layout, so that addresses of gradients prove nothing and may change freely. What is compared: address
+    and size of every parameter, layout and size of every gradient (torch itself keeps their shapes equal).
 
     Attributes:
         names: What messages call each parameter.
@@ -66,8 +66,9 @@ class Batch:
         complete = len(grads) == len(params)
         self.active = self._all if complete else [i for i, p in enumerate(params) if p.grad is not None]
         try:
-            addresses = list(map(Tensor.data_ptr, params))
-            self._found = (self.active, addresses, list(map(Tensor.stride, grads)), list(map(_size, grads)))
+            addresses, sizes = list(map(Tensor.data_ptr, params)), list(map(_size, params))
+            layout = all(map(Tensor.is_contiguous, grads)) or list(map(Tensor.stride, grads))
+            self._found = (self.active, addresses, sizes, layout, list(map(_size, grads)))
             self.pointers = np.fromiter(map(Tensor.data_ptr, grads), np.uint64, len(grads))
         except RuntimeError:  # sparse tensors have neither address nor strides
             self._check(grads)
@@ -77,11 +78,15 @@ class Batch:
             self._check(grads)
         return grads
 
+    def check_gradients(self, grads: Iterable[Tensor]) -> None:
+        """Raise unless these gradients fit the active parameters."""
+        for index, grad in zip(self.active, grads, strict=True):
+            check_gradient(self.names[index], self.params[index], grad)
+
     def accept(self) -> None:
         """What was just collected has been planned for."""
         self._accepted = self._found
 
     def _check(self, grads: list[Tensor]) -> None:
         self.check_parameters()
-        for index, grad in zip(self.active, grads, strict=True):
-            check_gradient(self.names[index], self.params[index], grad)
+        self.check_gradients(grads)

@@ -31,6 +31,7 @@ class PythonStep:
     @torch.no_grad()
     def run(self, grads: Sequence[Tensor]) -> None:
         """Apply one update."""
+        self._batch.check_gradients(grads)  # torch would find out in the middle of the update
         hypers = [Hyper(*row) for row in self._hypers.table.tolist()]
         batch = self._batch
         for index, grad in zip(batch.active, grads, strict=True):
