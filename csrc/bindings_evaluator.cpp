@@ -18,7 +18,8 @@ namespace {
 class Borrowed {
  public:
   Borrowed(py::handle object, char kind, bool writable, int64_t least = 0) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0)) != 0)
+    if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0)) !=
+        0)
       throw py::error_already_set();
     const char format = view_.format == nullptr ? 'B' : view_.format[0];
     if (view_.itemsize != 8 || (kind == 'd' ? format != 'd' : format != 'q' && format != 'l')) {

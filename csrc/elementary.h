@@ -41,7 +41,9 @@ LRDSL_HD double round_down(double a) { return floor(a); }
 LRDSL_HD double round_up(double a) { return ceil(a); }
 
 // 2**k for a whole k in the normal range.
-LRDSL_HD double power_of_two(double k) { return from_bits(static_cast<uint64_t>(static_cast<int64_t>(k) + 1023) << 52); }
+LRDSL_HD double power_of_two(double k) {
+  return from_bits(static_cast<uint64_t>(static_cast<int64_t>(k) + 1023) << 52);
+}
 
 // Mantissa in [0.5, 1) and exponent of a positive finite number.
 LRDSL_HD double split(double a, double* exponent) {

@@ -14,7 +14,7 @@ LRDSL_HD void run(const Program& p, int64_t start, int64_t count, const double* 
   const int64_t* code = p.code_words() + start;
   const double* constants = p.constant_table();
   double kept[STACK][W];
-  double(*top)[W] = stack - 1;
+  double (*top)[W] = stack - 1;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t argument = argument_of(code[i]);
     switch (operation_of(code[i])) {

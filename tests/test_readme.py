@@ -61,7 +61,9 @@ def test_console_examples(path: str) -> None:
 
 
 def modules() -> list[str]:
-    found = [m.name for m in pkgutil.walk_packages(lrdsl.__path__, "lrdsl.") if not m.name.endswith(("__main__", "._C"))]
+    found = [
+        m.name for m in pkgutil.walk_packages(lrdsl.__path__, "lrdsl.") if not m.name.endswith(("__main__", "._C"))
+    ]
     return ["lrdsl", *found]
 
 
