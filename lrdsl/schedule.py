@@ -1,6 +1,5 @@
 """`compile` and `Schedule`: a text, bound and ready to be asked for rates."""
 
-import math
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,7 +12,7 @@ from lrdsl.language.binder import TARGETS, Binder
 from lrdsl.language.context import Context
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
-from lrdsl.program.program import Program
+from lrdsl.program.program import FOREVER, Program
 from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Script
 from lrdsl.track import SegmentRow, Track
@@ -73,8 +72,8 @@ class Schedule:
         if given.size and (given.ndim != 1 or given.dtype.kind not in "iu"):
             raise ScheduleError("E0801", f"expected a 1-D sequence of whole steps, got {given.dtype} of {given.ndim}-D")
         array_of_steps = np.ascontiguousarray(given, dtype=np.int64)
-        if given.size and int(given.min()) < 0:
-            raise ScheduleError("E0801", f"expected a step >= 0, got {int(given.min())}")
+        for extreme in (given.min(), given.max()) if given.size else ():
+            _whole(extreme)
         track = self._find(target, group)
         if track is None:
             return np.full(array_of_steps.shape, self._base(target, group))
@@ -137,7 +136,7 @@ class Schedule:
             self._observed = {}
             return
         loaded = self._read_modifiers(state["modifiers"], expected["modifiers"])
-        observed = {str(metric): _whole(step) for metric, step in state["observed"].items()}
+        observed = self._read_observed(state["observed"])
         for key, slots in loaded.items():
             self.tracks[key].state[:] = slots
         self._observed = observed
@@ -148,10 +147,18 @@ class Schedule:
         loaded = {}
         for key, track in self.tracks.items():
             slots = given.get(_key(*key), {})
-            if set(slots) != set(track.program.slots) or not all(_finite(x) for x in slots.values()):
-                raise ValueError(f"expected finite numbers for {', '.join(track.program.slots)}")
+            if not isinstance(slots, Mapping) or set(slots) != set(track.program.slots):
+                raise ValueError(f"expected the numbers {', '.join(track.program.slots)}")
+            for name, value in slots.items():  # nan is possible: the sum of reports that are not averaged yet
+                if not isinstance(value, Real) or isinstance(value, bool):
+                    raise ValueError(f"expected a number for {name}, got {value!r}")
             loaded[key] = array("d", (float(slots[name]) for name in track.program.slots))
         return loaded
+
+    def _read_observed(self, given: Any) -> dict[str, int]:
+        if not isinstance(given, Mapping) or not set(given) <= set(self.metrics):
+            raise ValueError(f"expected the last step observed of {', '.join(self.metrics) or 'nothing'}")
+        return {metric: _whole(step) for metric, step in given.items()}
 
     # --- what it is -----------------------------------------------------------------------------------------------
 
@@ -315,6 +322,8 @@ def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:
 
 
 def _key(target: str, group: Group) -> str:
+    if isinstance(group, str) and group.isdigit():  # the group named "0" is not the first group
+        group = f'"{group}"'
     return target if group is None else f"{target}[{group}]"
 
 
@@ -323,8 +332,6 @@ def _whole(step: Any) -> int:
         raise ScheduleError("E0801", f"expected a whole step, got {step!r}")
     if step < 0:
         raise ScheduleError("E0801", f"expected a step >= 0, got {step}")
+    if int(step) >= FOREVER:
+        raise ScheduleError("E0801", f"expected a step below 2**63 - 1, got {step}")
     return int(step)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -47,6 +47,13 @@ class Binder:
         self._visible = 0  # how many lets, in order, may be seen
         self._defining: str | None = None
         self._nodes = 0
+        for name in context.params:
+            if self._reserved(name):
+                raise ScheduleError("E0210", f"`{name}` is reserved", None, "choose another name for this param")
+        for key in context.bases:
+            if str(key).partition("[")[0] not in TARGETS:
+                message = f"expected bases to name targets, as in `weight_decay` or `lr[head]`, got {key!r}"
+                raise ScheduleError("E0402", message)
 
     # --- statements -----------------------------------------------------------------------------------------
 

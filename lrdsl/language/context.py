@@ -28,7 +28,8 @@ class Context:
     def __post_init__(self) -> None:
         total = self.total_steps
         if total is not None and (not isinstance(total, Integral) or isinstance(total, bool) or not 1 <= total < 2**53):
-            raise ScheduleError("E0402", f"expected total_steps to be a whole number >= 1, got {total!r}")
+            most = " and below 2**53" if isinstance(total, Integral) and total > 1 else ""
+            raise ScheduleError("E0402", f"expected total_steps to be a whole number >= 1{most}, got {total!r}")
         for name in ("steps_per_epoch", "tokens_per_step", "samples_per_step"):
             value = getattr(self, name)
             if value is not None and not (_finite(value) and value > 0):
