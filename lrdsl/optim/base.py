@@ -14,7 +14,7 @@ from lrdsl.optim import state as checkpoint
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, columns
 from lrdsl.optim.groups import Group, named_parameters, number, own_copy, settle
 from lrdsl.optim.moments import blank_momentum
-from lrdsl.optim.ownership import Binding, Column
+from lrdsl.optim.ownership import Binding, Column, plain
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.stepper import Stepper, obstacle
@@ -214,14 +214,16 @@ class Optimizer(torch.optim.Optimizer):
         ``schedule_state``, ``schedule_language``, and ``initial_lr`` if it has a schedule.
         """
         self._remember()
+        live = [dict(group) for group in self.param_groups]
         for group, binding in zip(self.param_groups, self._bindings, strict=True):
-            group.update(resume.save(binding, self._clock))
+            saved = {key: plain(entry) for key, entry in group.items()}
+            group.update(saved | resume.save(binding, self._clock))
         try:
-            return super().state_dict()
+            return super().state_dict()  # torch copies the groups, and calls the hooks
         finally:
-            for group in self.param_groups:
-                for key in resume.KEYS:
-                    del group[key]
+            for group, entries in zip(self.param_groups, live, strict=True):
+                group.clear()
+                group.update(entries)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a state dict of this optimizer, or of its counterpart in torch.
@@ -233,7 +235,7 @@ class Optimizer(torch.optim.Optimizer):
             ScheduleError: The saved schedule is another one, and ``reschedule`` is False (E0802).
             ValueError, TypeError: The state does not fit; the message says where. Nothing has changed then.
         """
-        state_dict = state_dict.copy()
+        state_dict = dict(state_dict)
         for pre_hook in self._optimizer_load_state_dict_pre_hooks.values():
             state_dict = pre_hook(self, state_dict) or state_dict
         loaded = checkpoint.read(state_dict, self._rules, self.param_groups, self.state)

@@ -7,6 +7,7 @@ tell whether another scheduler wrote it, identity can: every value is published 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from operator import is_
 from typing import Any
 
@@ -32,6 +33,13 @@ def times_one(value: float) -> float:
 
 _probe = 0.1
 fresh: Callable[[float], float] = Unique if times_one(_probe) is _probe else times_one
+
+
+def plain(entry: Any) -> Any:
+    """An entry of a group without floats of our own, for checkpoints."""
+    if isinstance(entry, tuple):
+        return tuple(map(plain, entry))
+    return float(entry) if isinstance(entry, Unique) else entry
 
 
 @dataclass
@@ -147,8 +155,9 @@ class Column:
 
 def _agree(value: float, theirs: object, own: Tensor | None) -> bool:
     """Whether a foreign object says the same as ``value``, as precisely as a tensor on either side can."""
-    tensor = theirs if isinstance(theirs, Tensor) else own
-    if tensor is None:
-        return bool(theirs == value)
-    a, b = torch.as_tensor(theirs, dtype=tensor.dtype), torch.tensor(value, dtype=tensor.dtype)
-    return a.numel() == 1 and a.item() == b.item()
+    if not isinstance(theirs, Tensor | Real) or (isinstance(theirs, Tensor) and theirs.numel() != 1):
+        return False
+    dtypes = [tensor.dtype for tensor in (theirs, own) if isinstance(tensor, Tensor)]
+    coarsest = min(dtypes, key=lambda dtype: dtype.itemsize, default=torch.float64)
+    ours, said = (torch.tensor(float(side), dtype=coarsest) for side in (value, theirs))
+    return bool(ours == said)

@@ -57,7 +57,9 @@ def misaligned(tensor: Tensor) -> Tensor:
 
 def odd_ones(tensor: Tensor) -> Tensor:
     """Dimensions of size 1 may have any stride."""
-    return tensor.as_strided(tensor.shape, tuple(99 if n == 1 else s for n, s in zip(tensor.shape, tensor.stride())))
+    return tensor.as_strided(
+        tensor.shape, tuple(99 if n == 1 else s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+    )
 
 
 def _gradients(params: Sequence[Parameter], step: int) -> list[Tensor | None]:
@@ -206,7 +208,9 @@ def _overlapping(p: Parameter) -> None:
 
 REFUSED = {
     "sparse": Wrong(_with(lambda: torch.eye(3).to_sparse()), TypeError, "parameter 1.*dense.*sparse"),
-    "complex": Wrong(_with(lambda: Parameter(torch.zeros(3, dtype=torch.complex64))), TypeError, "parameter 1.*complex64"),
+    "complex": Wrong(
+        _with(lambda: Parameter(torch.zeros(3, dtype=torch.complex64))), TypeError, "parameter 1.*complex64"
+    ),
     "integer": Wrong(_with(lambda: torch.zeros(3, dtype=torch.int64)), TypeError, "parameter 1.*int64"),
     "boolean": Wrong(_with(lambda: torch.zeros(3, dtype=torch.bool)), TypeError, "parameter 1.*bool"),
     "meta": Wrong(_with(lambda: Parameter(torch.zeros(3, device="meta"))), TypeError, "parameter 1 is a meta tensor"),
@@ -226,10 +230,14 @@ REFUSED = {
     "no leaf": Wrong(_with(lambda: Parameter(torch.zeros(3)) * 2), ValueError, "non-leaf"),
     "no tensor": Wrong(_with(lambda: 3.0), TypeError, "Tensors"),  # type: ignore[arg-type, return-value]
     "sparse gradient": Wrong(_three, TypeError, "gradient of group 0, parameter 1.*sparse", _sparse_gradient),
-    "parameter shrunk": Wrong(_three, ValueError, r"gradient of group 0, parameter 1.*\(2, 3\).*\(4, 3\)", _shrunk_parameter),
+    "parameter shrunk": Wrong(
+        _three, ValueError, r"gradient of group 0, parameter 1.*\(2, 3\).*\(4, 3\)", _shrunk_parameter
+    ),
     "parameter reshaped": Wrong(_three, ValueError, "gradient of group 0, parameter 1.*shape", _reshaped_parameter),
     "gradient reshaped": Wrong(_three, ValueError, "gradient of group 0, parameter 1.*shape", _reshaped_gradient),
-    "gradient of another dtype": Wrong(_three, TypeError, "gradient of group 0, parameter 1.*float16", _narrow_gradient),
+    "gradient of another dtype": Wrong(
+        _three, TypeError, "gradient of group 0, parameter 1.*float16", _narrow_gradient
+    ),
     "parameter of another dtype": Wrong(_three, TypeError, "gradient of group 0, parameter 1.*float64", _widened),
     "parameter overlapping later": Wrong(_three, ValueError, "parameter 1 overlaps itself", _overlapping),
 }

@@ -15,9 +15,7 @@ import lrdsl
 from lrdsl.evaluators import native
 
 BACKENDS = [
-    pytest.param(
-        "native", marks=pytest.mark.skipif(native.extension() is None, reason=f"not run: {native.reason()}")
-    ),
+    pytest.param("native", marks=pytest.mark.skipif(native.extension() is None, reason=f"not run: {native.reason()}")),
     "python",
 ]
 DTYPES = [torch.float32, torch.float64]
