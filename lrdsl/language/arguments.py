@@ -42,7 +42,7 @@ def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> t
         if parameter.kind.name == "steps":
             length = length or _length(binder, node, primitive, parameter, argument)
         elif argument is not None and not _is_none(argument.value, parameter):
-            ends = bool(given.keys() & {"n"}) or until is not None
+            ends = until is not None or ("n" in given and binder.bind(given["n"].value) != Open("inf"))
             values[parameter.python] = _Conversion(binder, node, parameter, argument.value).convert(ends=ends)
         elif parameter.required:
             raise _missing(node, parameter, primitive)
@@ -184,7 +184,7 @@ class _Conversion:
         return exact
 
     def _share_hint(self, exact: Fraction) -> str | None:
-        return f"`{_short(exact * 100)}%` of total, or a whole number" if 0 < exact < 1 else "a whole number"
+        return f"`{_short(exact * 100)}%` of total, or a whole number" if 0 < exact < 1 else None
 
     def duration(self, value: Any) -> Fraction:
         """A number of steps, or a duration."""
@@ -203,7 +203,8 @@ class _Conversion:
         hint = None
         if isinstance(self.node, tree.Number) and self.node.unit == "x":
             share = _short(self.node.value * 100)
-            hint = f"`{share}%` is {'half' if self.node.value == Fraction(1, 2) else share + '%'} of total"
+            half = self.node.value == Fraction(1, 2)
+            hint = f"`{share}%` is half of total" if half else f"write `{share}%` for that share of total"
         raise self.fail("E0302", f"needs a duration; {self.binder.shown(self.node)} is {describe(value)}", hint)
 
     def period(self, value: Value) -> int:
@@ -239,7 +240,7 @@ class _Conversion:
         if not isinstance(value, Num):
             hint = None
             if isinstance(self.node, tree.Number) and self.node.unit in ("%", "x"):
-                hint = f"`{_short(self.node.value / 100 if self.node.unit == '%' else self.node.value)}`"
+                hint = f"write `{_short(self.node.value / 100 if self.node.unit == '%' else self.node.value)}`"
             message = f"needs a plain number; {self.binder.shown(self.node)} is {describe(value)}"
             raise self.fail("E0303", message, hint)
         plain = number(value.value, self.span)

@@ -103,6 +103,8 @@ class Binder:
         if target.name not in TARGETS:
             close = nearest(target.name, TARGETS)
             label = f"did you mean `{close}`?" if close else f"targets are {', '.join(TARGETS)}"
+            if target.name == "betas":
+                label = "`beta1 = …; beta2 = …`"
             raise ScheduleError("E0212", f"unknown target `{target.name}`", target.span, label)
         return target.name, target.group
 
@@ -227,7 +229,7 @@ class Binder:
         bound = self.bind(node)
         if isinstance(bound, Bound):
             return bound
-        fix = f"constant({render(node)})" if isinstance(bound, Num | Rate) else None
+        fix = _spelled_out(node, bound)
         raise ScheduleError("E0309", f"{self.shown(node)} is {describe(bound)}, not a schedule", node.span, fix)
 
     def _call(self, node: tree.Call) -> Bound:
@@ -247,7 +249,7 @@ class Binder:
             fix = f"cosine(10) | {name}(...)"
             raise ScheduleError("E0501", f"`{name}` modifies a schedule, it is not one", node.span, fix)
         if name in FUNCTIONS:
-            raise ScheduleError("E0506", f"`{name}` works inside expr(...)", node.span, f"expr({name}(...))")
+            raise ScheduleError("E0506", f"`{name}` only works inside expr(...)", node.span, f"expr({name}(...))")
         raise self._unknown_function(node, [*SEGMENTS, *MODIFIERS, *POINTWISE])
 
     @staticmethod
@@ -259,7 +261,8 @@ class Binder:
     def _pointwise_call(self, node: tree.Call) -> Bound:
         name, fewest = node.function, POINTWISE[node.function]
         if any(argument.name for argument in node.arguments):
-            raise ScheduleError("E0205", f"`{name}` takes no named arguments here", node.span)
+            fix = "`… | clamp(min=…, max=…)`" if name == "clamp" else None
+            raise ScheduleError("E0205", f"`{name}` takes no named arguments here", node.span, fix)
         if len(node.arguments) < fewest or (name == "clamp" and len(node.arguments) > fewest):
             most = "exactly" if name == "clamp" else "at least"
             message = f"`{name}` takes {most} {fewest} arguments, got {len(node.arguments)}"
@@ -300,7 +303,7 @@ class Binder:
         if not isinstance(plain, Num):
             shown = f"{self.shown(place)} is {describe(plain)}"
             message = f"a schedule can be multiplied or divided by a plain number; {shown}"
-            fix = f"constant({render(place)}) * …" if isinstance(plain, Rate) else None
+            fix = f"constant({render(place)}) * …" if isinstance(plain, Rate) and node.op == "*" else None
             raise ScheduleError("E0508", message, place.span, fix)
         if node.op == "/" and plain.value == 0:
             raise ScheduleError("E0308", "division by zero", node.span)
@@ -313,7 +316,7 @@ class Binder:
         for part in parts:
             one = self.bind(part)
             if not isinstance(one, Bound):
-                fix = f"constant({render(part)})" if isinstance(one, Num | Rate) else None
+                fix = _spelled_out(part, one)
                 message = f"{self.shown(part)} is {describe(one)}, not a schedule"
                 raise ScheduleError("E0502", message, part.span, fix)
             until = takes_until(one)
@@ -335,8 +338,15 @@ class Binder:
             raise ScheduleError("E0504", message, node.left.span, f"write `… | {name}(...)` after the schedule")
         body = self.schedule(node.left)
         if not isinstance(right, tree.Call):
+            if isinstance(right, tree.Name) and right.id in MODIFIERS:
+                raise ScheduleError("E0306", f"`{right.id}` is a function", right.span, f"{right.id}(...)")
             message = f"`|` attaches a modifier; {self.shown(right)} is not one"
-            raise ScheduleError("E0505", message, right.span, "`>>` runs one after another")
+            hint = "`>>` runs one after another"
+            if isinstance(right, tree.Then):
+                hint = "`>>` binds tighter than `|`: put `… | …` in brackets"
+            elif isinstance(right, tree.Number) and not right.unit:
+                hint = f"scale({right.text})"
+            raise ScheduleError("E0505", message, right.span, hint)
         primitive = MODIFIERS.get(right.function)
         if primitive is None:
             fix: str | None = "`>>` runs one after another"
@@ -353,6 +363,12 @@ class Binder:
             raise ScheduleError("E0606", message, right.span, fix)
         arguments, _ = bind_arguments(self, right, primitive)
         return BoundModified(primitive, arguments, body, node)
+
+
+def _spelled_out(node: tree.Node, value: Value) -> str | None:
+    """The segment that a bare value may have been meant for."""
+    segment = {Num: "constant", Rate: "constant", Dur: "hold", Open: "hold"}.get(type(value))
+    return f"{segment}({render(node)})" if segment else None
 
 
 def _mixed(span: Span) -> ScheduleError:

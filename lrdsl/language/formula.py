@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lrdsl.errors import ScheduleError
 from lrdsl.language.hints import nearest
 from lrdsl.language.values import Dur, Num, Rate, number
+from lrdsl.primitives import MODIFIERS
 from lrdsl.program import expr as f
 from lrdsl.program.elementary import PI_HI
 from lrdsl.program.expr import Expr, const, symbol
@@ -111,9 +112,8 @@ def _literal(node: tree.Number, value: float, unit: str) -> Expr:
     if unit == "x":
         return value * symbol("base")
     if unit:
-        raise ScheduleError(
-            "E0310", f"`{node.text}`: units have no meaning inside expr(...)", node.span, f"let w = {node.text};"
-        )
+        hint = f"name it first: `let w = {node.text};`"
+        raise ScheduleError("E0310", f"`{node.text}`: units have no meaning inside expr(...)", node.span, hint)
     return const(value)
 
 
@@ -152,12 +152,9 @@ def _call(node: tree.Call, binder: "Binder", sub: Callable[[tree.Node], Expr]) -
     name, count = node.function, len(node.arguments)
     if name not in FUNCTIONS and name not in FOLDS:
         if binder.is_function(name):
-            raise ScheduleError(
-                "E0311",
-                f"`{name}` is a schedule and cannot be used inside expr(...)",
-                node.span,
-                "combine schedules outside",
-            )
+            kind = "modifier" if name in MODIFIERS else "schedule"
+            message = f"`{name}` is a {kind} and cannot be used inside expr(...)"
+            raise ScheduleError("E0311", message, node.span, "combine schedules outside")
         hint = nearest(name, [*FUNCTIONS, *FOLDS])
         hint = f"did you mean `{hint}`?" if hint else None
         raise ScheduleError("E0204", f"unknown function `{name}`", node.function_span, hint)

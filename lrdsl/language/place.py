@@ -264,7 +264,7 @@ def _spanned(node: tree.Node, make: Callable[[], Any]) -> Any:
 
 def _bounded(stretch: Stretch, node: tree.Node) -> Stretch:
     if not stretch.endless and stretch.end >= STEPS:
-        raise ScheduleError("E0404", f"`{render(node)}` ends after 2**53 - 1 steps", node.span)
+        raise ScheduleError("E0404", f"`{render(node)}` would end beyond step 2**53 - 1", node.span)
     return stretch
 
 

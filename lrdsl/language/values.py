@@ -64,7 +64,7 @@ _EXACT: dict[str, Callable[[Any, Any], Any]] = {
 def describe(value: Value) -> str:
     """The kind, in words."""
     if isinstance(value, Word):
-        return {"flag": "true or false", "text": "a word", "list": "a list"}[value.kind]
+        return {"flag": "a truth value", "text": "a string", "list": "a list"}[value.kind]
     return {Num: "a number", Dur: "a duration", Open: "a duration", Rate: "a rate"}[type(value)]
 
 
@@ -73,7 +73,7 @@ def number(value: Fraction, span: Span) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ScheduleError("E0105", "this is larger than a double can hold", span) from None
+        raise ScheduleError("E0105", "this number is larger than a double can hold", span) from None
 
 
 def arithmetic(op: str, left: Value, right: Value, span: Span, shown: str) -> Value:
@@ -105,7 +105,9 @@ def arithmetic(op: str, left: Value, right: Value, span: Span, shown: str) -> Va
             return Rate(exact(a, number(b, span)))
         case Num(a), Rate(b) if op == "*":
             return Rate(number(a, span) * b)
-    raise ScheduleError("E0307", f"`{shown}` has no meaning: {describe(left)} {op} {describe(right)}", span)
+    adds = op in "+-" and {type(left), type(right)} == {Dur, Num}
+    hint = "only whole steps can be added to a duration" if adds else None
+    raise ScheduleError("E0307", f"`{shown}` has no meaning: {describe(left)} {op} {describe(right)}", span, hint)
 
 
 def negate(value: Value, span: Span, shown: str) -> Value:

@@ -82,11 +82,12 @@ def cycle(stage: Stage, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -
 
 def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> Stretch:
     probe = stage.lower(body, clock=const(0), pace=1.0, prev=stage.prev, base=stage.base)
-    length = probe.end
+    length, name = probe.end, "cycle" if times == INF else "repeat"
     if probe.endless:
-        raise ScheduleError("E0503", "the body of `repeat` never ends, so there is no second round")
+        message = f"the body of `{name}` never ends, so there is no second round"
+        raise ScheduleError("E0503", message, hint="give it a length: `n=`")
     if length == 0:
-        raise ScheduleError("E0406", "the body of `repeat` has no steps")
+        raise ScheduleError("E0406", f"the body of `{name}` has no steps")
     t = stage.clock - stage.begin if stage.begin else stage.clock
     if mult == 1:
         index = floor(t / length)

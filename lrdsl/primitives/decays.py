@@ -106,8 +106,9 @@ def multistep(
 
     Source: torch ``MultiStepLR``, keras ``PiecewiseConstantDecay`` (there a milestone belongs to the left).
     """
-    if any(later < earlier for earlier, later in itertools.pairwise(at_)):
-        raise ScheduleError("E0602", "`at` must not decrease")
+    for earlier, later in itertools.pairwise(at_):
+        if later < earlier:
+            raise ScheduleError("E0602", f"`at` must not decrease: {later} comes after {earlier}")
     late = next((milestone for milestone in at_ if milestone >= at.n > 0), None)
     if late is not None:
         raise ScheduleError("E0604", f"milestone {late} is never reached: the segment has {at.n:g} steps")
