@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from corpus import CONTEXT
 
 import lrdsl
 from lrdsl.syntax.parser import parse
+from tests.language.corpus import CONTEXT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```lrdsl\n(.*?)\n```", PAGE, re.DOTALL)

@@ -5,10 +5,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpus import CONTEXT
 
 from lrdsl.errors import CODES, ScheduleError
 from lrdsl.syntax.parser import parse
+from tests.language.corpus import CONTEXT
 
 FOLDER = Path(__file__).parents[1] / "golden" / "errors"
 FILES = sorted(FOLDER.glob("*.txt"))

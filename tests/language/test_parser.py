@@ -3,7 +3,6 @@ import time
 from fractions import Fraction
 
 import pytest
-from corpus import ACCEPTED, REJECTED
 
 from lrdsl.errors import ScheduleError
 from lrdsl.syntax.parser import parse
@@ -27,6 +26,7 @@ from lrdsl.syntax.tree import (
     Target,
     Then,
 )
+from tests.language.corpus import ACCEPTED, REJECTED
 
 SYNTAX = ["E0100", "E0101", "E0102", "E0103", "E0104", "E0110", "E0207"]
 A, B, C, D = (Name(letter) for letter in "abcd")

@@ -1,13 +1,13 @@
 from fractions import Fraction
 
 import pytest
-from corpus import ACCEPTED
 from hypothesis import given
-from trees import scripts
 
 from lrdsl.language.printer import render
 from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Argument, Name, Node, Number, Target
+from tests.language.corpus import ACCEPTED
+from tests.language.trees import scripts
 
 
 @given(scripts())

@@ -5,11 +5,11 @@ import sys
 
 import lark
 import pytest
-from corpus import ACCEPTED
 
 from lrdsl.syntax import tables
 from lrdsl.syntax.builder import Builder
 from lrdsl.syntax.parser import parse
+from tests.language.corpus import ACCEPTED
 
 
 def stored():

@@ -6,8 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from native_rows import _C, ADAM, ISAS, ROW, SGD, STARTED, STEP_FLOAT64, Steps, random_arrays
-from rules import RULES
+
+from tests.native.native_rows import _C, ADAM, ISAS, ROW, SGD, STARTED, STEP_FLOAT64, Steps, random_arrays
+from tests.native.rules import RULES
 
 ODD = (1, 0, 7, 8, 15, 16, 17, 64, 1003, 0)
 
@@ -176,7 +177,7 @@ def test_forked_child_can_step():
     # The child inherits the thread pool's bookkeeping but not its threads: it must not wait for them.
     code = """
 import os
-from native_rows import Steps, random_arrays
+from tests.native.native_rows import Steps, random_arrays
 run = Steps(1, random_arrays(1, (100000,)), threads=2)
 run.step(random_arrays(2, (100000,)))
 child = os.fork()

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from native_rows import _C, ADAM, ISAS, Steps, random_arrays
-from rules import RULES
+
+from tests.native.native_rows import _C, ADAM, ISAS, Steps, random_arrays
+from tests.native.rules import RULES
 
 torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 
