@@ -100,7 +100,7 @@ def test_an_internal_error_asks_for_a_report(run: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr("lrdsl.plotting.curve.of", broken)
     ran = run("plot", "cosine(9)")
     assert (ran.code, ran.out) == (70, "")
-    assert ran.err.startswith("lrdsl: internal error: RuntimeError: oh no at test_output:")
+    assert ran.err.startswith("lrdsl: internal error: RuntimeError: oh no at tests.cli.test_output:")
     assert "`lrdsl doctor`" in ran.err
     assert "Traceback" not in ran.err
 
