@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from lrdsl.errors import ScheduleError
 from lrdsl.primitives.signature import INF, Body, Multiple, NonNegative, Times, structure
-from lrdsl.program.expr import const, floor, power, round_index, round_start, substitute
+from lrdsl.program.expr import const, floor, fresh, power, round_index, round_start, substitute
 from lrdsl.program.program import FOREVER
 from lrdsl.program.stretch import Piece, Stretch
 
@@ -81,36 +81,36 @@ def cycle(stage: Stage, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -
 
 
 def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> Stretch:
-    probe = stage.lower(body, clock=const(0), pace=1.0, prev=stage.prev, base=stage.base)
-    length, name = probe.end, "cycle" if times == INF else "repeat"
-    if probe.endless:
+    # The body is lowered once, over symbols: a round at any time, and the end of the last one, fill them in.
+    clock, pace, growth = fresh(), fresh(), fresh() if gain != 1 else const(1)
+    one = stage.lower(body, clock=clock, pace=pace, prev=_times(stage.prev, growth), base=_times(stage.base, growth))
+    length, name = one.end, "cycle" if times == INF else "repeat"
+    if one.endless:
         message = f"the body of `{name}` never ends, so there is no second round"
         raise ScheduleError("E0503", message, hint="give it a length: `n=`")
     if length == 0:
         raise ScheduleError("E0406", f"the body of `{name}` has no steps")
+
+    def filled(value: Any, index: Any, local: Any, stretch: Any) -> Any:
+        symbols = {clock.payload: local, pace.payload: const(1) * stage.pace * stretch}
+        return substitute(value, symbols if gain == 1 else symbols | {growth.payload: power(gain, index)})
+
     t = stage.clock - stage.begin if stage.begin else stage.clock
     if mult == 1:
-        index = floor(t / length)
-        stretch: Any = 1.0
+        index, stretch = floor(t / length), const(1)
         local = t - index * length
     else:
         index = round_index(t, length, mult)
         stretch = power(mult, index)
         local = (t - round_start(t, length, mult)) / stretch
-    growth = power(gain, index) if gain != 1 else const(1)
-    pace = stage.pace * stretch
-    one = stage.lower(body, clock=local, pace=pace, prev=_times(stage.prev, growth), base=_times(stage.base, growth))
-    value = one.flatten(local)
+    value = filled(one.flatten(clock), index, local, stretch)
     marks = tuple(stage.begin + edge for piece in one.pieces for edge in (piece.end, *piece.marks))
     if times == INF:
         piece = Piece(stage.begin, FOREVER, value, value, stage.origin, marks)
         return Stretch((piece,), stage.begin, FOREVER, Fraction(FOREVER), value)
     end = stage.begin + _sum_of_lengths(length, int(times), mult)
-    growth = power(gain, const(times - 1)) if gain != 1 else const(1)
-    pace = stage.pace * power(mult, times - 1)
-    prev, base = _times(stage.prev, growth), _times(stage.base, growth)
-    last = stage.lower(body, clock=const(length), pace=pace, prev=prev, base=base)
-    out = substitute(last.out, {"step": stage.now(end)})
+    last = filled(one.out, const(times - 1), const(length), power(mult, const(times - 1)))
+    out = substitute(last, {"step": stage.now(end)})
     piece = Piece(stage.begin, end, value, out, stage.origin, marks)
     return Stretch((piece,), stage.begin, end, Fraction(end), out)
 
@@ -124,4 +124,4 @@ def _sum_of_lengths(length: int, times: int, mult: int) -> int:
 
 
 def _times(rate: Any, growth: Any) -> Any:
-    return rate if growth.constant == 1.0 else rate * growth
+    return rate if growth.constant == 1.0 or rate.constant == 0.0 else rate * growth

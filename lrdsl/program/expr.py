@@ -6,6 +6,7 @@ A primitive is a plain Python function. Called with floats it computes; called w
 folded at once, by the very function that the evaluators run.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -90,6 +91,7 @@ Scalar = Expr | float
 
 STEP = Expr("STEP", (), "step")
 REPORT = Expr("REPORT")
+_FRESH = itertools.count()
 _MEANING = {row.name: row.meaning for row in OPCODES if row.meaning is not None}
 
 
@@ -101,6 +103,11 @@ def const(value: float) -> Expr:
 def symbol(name: str) -> Expr:
     """A number that `substitute` will fill in."""
     return Expr("SYMBOL", (), name)
+
+
+def fresh() -> Expr:
+    """A symbol like no other."""
+    return symbol(f"fresh {next(_FRESH)}")
 
 
 def state(slot: int) -> Expr:
@@ -127,9 +134,16 @@ def _identity(operation: str, *nodes: Expr) -> Expr | None:
         return first
     if operation == "SELECT" and first.constant is not None:
         return nodes[1] if first.constant != 0.0 else nodes[2]
+    if operation == "SELECT" and _same(nodes[1], nodes[2]):
+        return nodes[1]
     if operation == "MIX" and last.constant is not None and last.constant in (0.0, 1.0):
         return nodes[0] if last.constant == 1.0 else nodes[1]  # rates are finite: no 0 * inf is lost
     return None
+
+
+def _same(a: Expr, b: Expr) -> bool:
+    """Is it one node, or one constant with the same bits?"""
+    return a is b or (a.constant is not None and b.constant is not None and a.constant.hex() == b.constant.hex())
 
 
 def apply(operation: str, *operands: Scalar) -> Any:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from lrdsl.program.assembler import too_large
 from lrdsl.program.expr import Expr, const, select, substitute
-from lrdsl.program.program import FOREVER
+from lrdsl.program.program import CODE, FOREVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ def combine(parts: Sequence[Stretch], operation: Callable[..., Expr], origin: Ca
     """Point by point: as long as the longest part, a shorter one holds its end value."""
     longest = max(parts, key=lambda part: (part.end, part.exact))
     edges = sorted({piece.begin for part in parts for piece in part.pieces} | {part.end for part in parts})
+    if len(edges) * len(parts) > 2 * CODE:  # as many operations, but for what folds: too many to even try
+        raise too_large()
     pieces = []
     for begin, end in itertools.pairwise(edges):
         here = [part.at(begin) for part in parts]
