@@ -180,7 +180,7 @@ class AdamW(Adam):
         >>> opt = lrdsl.AdamW([w], lr=0.1, schedule="lr = cosine(10); weight_decay = linear(10, from=0.1, to=0.2)")
         >>> w.grad = torch.tensor([1.0])
         >>> opt.step()
-        >>> round(w.item(), 6), opt.param_groups[0]["weight_decay"]
+        >>> round(w.item(), 6), round(opt.param_groups[0]["weight_decay"], 6)
         (0.89, 0.11)
 
     Source: Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization, https://arxiv.org/abs/1711.05101

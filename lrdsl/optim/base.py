@@ -1,7 +1,7 @@
 """The life of an optimizer: its groups and their schedules, the step, the clock."""
 
 from collections.abc import Callable, Sequence
-from numbers import Real
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -12,7 +12,7 @@ from lrdsl.errors import ScheduleError
 from lrdsl.optim import resume
 from lrdsl.optim import state as checkpoint
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, columns
-from lrdsl.optim.groups import Group, named_parameters, number, own_copy, settle
+from lrdsl.optim.groups import Group, named_parameters, number, own_copy, report, settle
 from lrdsl.optim.moments import blank_momentum
 from lrdsl.optim.ownership import Binding, Column, plain
 from lrdsl.optim.resume import Reschedule
@@ -37,7 +37,7 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError("differentiable=True: the fused step has no derivative; torch.optim has one")
         if reschedule not in (False, True, "branch"):
             raise ValueError(f"expected reschedule to be False, True or 'branch', got {reschedule!r}")
-        self._units = units
+        self._units = replace(units, params=dict(units.params or {}))
         self._reschedule = reschedule
         self._backend = backend
         self._clock = 0
@@ -126,7 +126,7 @@ class Optimizer(torch.optim.Optimizer):
             TypeError, ValueError: ``value`` is no real number.
             RuntimeError: Somebody else wrote a value that the schedule governs.
         """
-        report = _report(value)
+        reported = report(value)
         listening = [binding for binding in self._bindings if binding and metric in binding.schedule.metrics]
         if not listening:
             known = sorted({name for schedule in self.schedules if schedule for name in schedule.metrics})
@@ -134,11 +134,11 @@ class Optimizer(torch.optim.Optimizer):
             raise ScheduleError("E0209", f"no schedule of this optimizer listens to `{metric}`", hint=hint)
         self._check_owner()
         for binding in listening:
-            binding.schedule.observe(report, metric, step=self._clock - binding.origin)
+            binding.schedule.observe(reported, metric, step=self._clock - binding.origin)
         self._publish()
 
     def doctor(self) -> dict[str, Any]:
-        """Which step runs, why it is not the native one, and what went wrong with a schedule so far."""
+        """Which step runs and why, and what went wrong with a schedule so far."""
         faults = [
             f"group {index}: {target} has no usable value at update {step}; the last one was held"
             for index, binding in enumerate(self._bindings)
@@ -154,6 +154,8 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             ValueError, TypeError, ScheduleError, RuntimeError: As in the constructor; nothing has changed then.
         """
+        if self._ready:
+            self._check_owner()
         super().add_param_group(own_copy(param_group))
         if self._ready:
             try:
@@ -167,15 +169,13 @@ class Optimizer(torch.optim.Optimizer):
         groups = self.param_groups
         for index in indices:
             groups[index].update(settle(groups[index], self._rules.options))
-            number(index, "lr", groups[index]["lr"])
-            self._rules.read_group(index, groups[index])
+            self._check_group(index, groups[index])
         check_parameters(named_parameters(groups))
         obstacle(self._backend, groups)
         bases = self._bases + [bases_of(groups[index], self._rules.targets) for index in indices]
         bindings: list[Binding | None] = []
         for index in indices:
-            text = groups[index]["schedule"]
-            schedule = None if text is None else bind(text, index, groups, bases, self._units)
+            schedule = self._bind(index, bases)
             bindings.append(Binding(schedule) if schedule else None)
             if schedule:
                 groups[index] |= {"schedule": str(schedule), "initial_lr": bases[index]["lr"]}
@@ -183,10 +183,16 @@ class Optimizer(torch.optim.Optimizer):
         self._bindings += bindings
         self._rebuild()
 
+    def _check_group(self, index: int, group: Group) -> None:
+        number(index, "lr", group["lr"])
+        self._rules.read_group(index, group)
+
+    def _bind(self, index: int, bases: Sequence[Bases]) -> Schedule | None:
+        text = self.param_groups[index]["schedule"]
+        return None if text is None else bind(text, index, self.param_groups, bases, self._units)
+
     def _rebuild(self) -> None:
         """Make anew what depends on the groups, and publish."""
-        if len(self.param_groups) != len(self._bindings):
-            raise RuntimeError("param_groups was changed by hand: use add_param_group")
         self._remember()
         self._columns = columns(self._bindings, self.param_groups, self._rules.targets)
         rates = next((column for column in self._columns if column.target == "lr"), None)
@@ -194,12 +200,14 @@ class Optimizer(torch.optim.Optimizer):
         self._publish()
 
     def _check_owner(self) -> None:
+        if len(self.param_groups) != len(self._bindings):
+            raise RuntimeError("a parameter group came or went by hand: use add_param_group")
         for column in self._columns:
-            column.check()
+            column.check(self.param_groups)
 
     def _publish(self) -> None:
         for column in self._columns:
-            column.publish(self._clock)
+            column.publish(self.param_groups, self._clock)
 
     def _remember(self) -> None:
         for column in self._columns:
@@ -239,7 +247,12 @@ class Optimizer(torch.optim.Optimizer):
         for pre_hook in self._optimizer_load_state_dict_pre_hooks.values():
             state_dict = pre_hook(self, state_dict) or state_dict
         loaded = checkpoint.read(state_dict, self._rules, self.param_groups, self.state)
-        clock, bindings = self._read_schedules(state_dict["param_groups"])
+        clock, bindings = resume.load_all(
+            state_dict["param_groups"],
+            [self._bind(index, self._bases) for index in range(len(self.param_groups))],
+            self._rules.targets,
+            self._reschedule,
+        )
         loaded.install(self.param_groups, self.state)
         self._clock = loaded.largest_step if clock is None else clock
         self._bindings, self._columns = bindings, []
@@ -247,18 +260,6 @@ class Optimizer(torch.optim.Optimizer):
         self._rebuild()
         for post_hook in self._optimizer_load_state_dict_post_hooks.values():
             post_hook(self)
-
-    def _read_schedules(self, saved: Sequence[Group]) -> tuple[int | None, list[Binding | None]]:
-        """The saved clock, None if torch made the checkpoint, and what every group runs from now on."""
-        clocks = {resume.step_of(group) for group in saved}
-        if len(clocks) != 1:
-            raise ValueError("the groups of the state dict disagree about schedule_step")
-        bindings = []
-        for index, (group, theirs) in enumerate(zip(self.param_groups, saved, strict=True)):
-            text = group["schedule"]
-            own = None if text is None else bind(text, index, self.param_groups, self._bases, self._units)
-            bindings.append(resume.load(theirs, own, self._rules.targets, self._reschedule))
-        return clocks.pop(), bindings
 
     def __getstate__(self) -> dict[str, Any]:
         self._remember()
@@ -270,14 +271,3 @@ class Optimizer(torch.optim.Optimizer):
         self._columns = []
         self._unstarted = set(blank_momentum(self.state))
         self._rebuild()
-
-
-def _report(value: float | Tensor) -> float:
-    """A reported metric as a float."""
-    if isinstance(value, Tensor):
-        if value.numel() != 1 or value.is_complex():
-            raise ValueError(f"expected a tensor with one real number, got {value.dtype} of shape {tuple(value.shape)}")
-        return float(value.item())
-    if not isinstance(value, Real):
-        raise TypeError(f"expected a number, got {type(value).__name__}")
-    return float(value)

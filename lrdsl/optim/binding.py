@@ -39,6 +39,7 @@ def bind(text: str | float, index: int, groups: Sequence[Group], bases: Sequence
         ScheduleError: The text is wrong, or names a target or a group that is not there (E0803).
     """
     known = dict(bases[index])
+    base_lr = known.pop("lr")
     for target in _targets(text):
         try:
             members = _members(target, groups, bases[index])
@@ -47,7 +48,7 @@ def bind(text: str | float, index: int, groups: Sequence[Group], bases: Sequence
         if target.group is not None:
             of = index if index in members else members[0]
             known[f"{target.name}[{target.group}]"] = bases[of][target.name]
-    return lrdsl.schedule.compile(text, base_lr=known.pop("lr"), bases=known, **asdict(units))
+    return lrdsl.schedule.compile(text, base_lr=base_lr, bases=known, **asdict(units))
 
 
 def columns(bindings: Sequence[Binding | None], groups: Sequence[Group], targets: Sequence[str]) -> list[Column]:
@@ -58,9 +59,9 @@ def columns(bindings: Sequence[Binding | None], groups: Sequence[Group], targets
         for index, (binding, group) in enumerate(zip(bindings, groups, strict=True)):
             track = binding and binding.schedule.track(target, group.get("name"), index)
             if binding and track:
-                sources.append(Source(index, group, track, binding))
+                sources.append(Source(index, track, binding))
         if sources:
-            found.append(Column(target, sources))
+            found.append(Column(target, sources, groups))
     return found
 
 
@@ -77,6 +78,6 @@ def _members(target: Target, groups: Sequence[Group], bases: Bases) -> list[int]
     members = [i for i, group in enumerate(groups) if target.group in (None, i, group.get("name"))]
     if not members:
         names = [str(group.get("name", i)) for i, group in enumerate(groups)]
-        hint = f"there is {', '.join(names)}; the key `name` names a group"
+        hint = f"groups are {', '.join(names)}; a group is named by its key `name`"
         raise ScheduleError("E0803", f"no parameter group is called `{target.group}`", target.span, hint)
     return members

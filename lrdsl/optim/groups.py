@@ -30,6 +30,22 @@ def number(index: int, name: str, value: Any, below: float = math.inf) -> float:
     return result
 
 
+def report(value: float | Tensor) -> float:
+    """An observed metric as a float, which need not be finite.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is a tensor of several numbers, or complex.
+    """
+    if isinstance(value, Tensor):
+        if value.numel() != 1 or value.is_complex():
+            raise ValueError(f"expected a tensor with one real number, got {value.dtype} of shape {tuple(value.shape)}")
+        return float(value.item())
+    if not isinstance(value, Real):
+        raise TypeError(f"expected a number, got {type(value).__name__}")
+    return float(value)
+
+
 def named_parameters(groups: Sequence[Group]) -> list[Named]:
     """Every parameter with the name that messages use: its own if given, else group and index."""
     named: list[Named] = []

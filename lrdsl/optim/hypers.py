@@ -1,5 +1,6 @@
 """The numbers of every parameter group as one table, in the layout the native step reads."""
 
+import math
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -74,5 +75,6 @@ class Hypers:
             for index, rate in zip(self._scheduled.indices, self._scheduled.values, strict=True):
                 rates[index] = rate
         if rates != self._rates:
-            self.table["lr"] = [number(index, "lr", rate) for index, rate in enumerate(rates)]
-            self._rates = rates
+            if not all(0.0 <= rate < math.inf for rate in rates):
+                rates = [number(index, "lr", rate) for index, rate in enumerate(rates)]
+            self.table["lr"] = self._rates = rates

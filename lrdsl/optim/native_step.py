@@ -24,11 +24,7 @@ NOWHERE = 1
 
 
 class NativeStep:
-    """One row per parameter, kept between steps: only the gradients' addresses are new each time.
-
-    Attributes:
-        stale: A step count has reached what float32 can hold; plan again before the next run.
-    """
+    """One row per parameter, kept between steps: only the gradients' addresses are new each time."""
 
     name = "native"
 
@@ -47,7 +43,8 @@ class NativeStep:
         self._runs_left = 0
 
     @property
-    def stale(self) -> bool:  # noqa: D102
+    def stale(self) -> bool:
+        """Whether a step count has reached what float32 can hold, so that it needs a new plan."""
         return self._runs_left <= 0
 
     def plan(self, grads: Sequence[Tensor], state: MutableMapping[Tensor, State], unstarted: set[Tensor]) -> None:
@@ -59,12 +56,8 @@ class NativeStep:
         for position, (index, grad) in enumerate(zip(batch.active, grads, strict=True)):
             p, row = batch.params[index], rows[index]
             tensors = state.get(p, {})
-            row["p"], row["n"], row["dtype"], row["group"] = (
-                p.data_ptr(),
-                p.numel(),
-                DTYPES[p.dtype],
-                batch.groups[index],
-            )
+            row["p"], row["n"] = p.data_ptr(), p.numel()
+            row["dtype"], row["group"] = DTYPES[p.dtype], batch.groups[index]
             for column, keys in COLUMNS.items():
                 row[column] = next((tensors[key].data_ptr() for key in keys if key in tensors), 0)
             row["flags"] = 0 if p in unstarted else STARTED

@@ -61,10 +61,9 @@ class Binding:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one target of one group gets its values."""
+    """Where one target of the group ``index`` gets its values."""
 
     index: int
-    group: Group
     track: Track
     binding: Binding
 
@@ -78,15 +77,15 @@ class Column:
         values: In force for the next update.
     """
 
-    def __init__(self, target: str, sources: Sequence[Source]) -> None:
+    def __init__(self, target: str, sources: Sequence[Source], param_groups: Sequence[Group]) -> None:
         self.target = target
         self.indices = [source.index for source in sources]
         self._sources = sources
-        self._tracks = [(source.track, source.binding.origin) for source in sources]
-        self._groups = [source.group for source in sources]
+        # What `Track.value` calls, without its frame: this runs for every group at every step.
+        self._calls = [(s.track.evaluator.value, s.track.state, s.binding.origin) for s in sources]
         self._key, self._part = ENTRIES.get(target, (target, None))
         self._limit = math.inf if self._part is None else 1.0
-        entries = self._entries()
+        entries = self._entries(param_groups)
         self._tensors = [(i, entry) for i, entry in enumerate(entries) if isinstance(entry, Tensor)]
         self.values = list(map(float, entries))
         self._applied = [s.binding.applied.get(target, now) for s, now in zip(sources, self.values, strict=True)]
@@ -94,24 +93,24 @@ class Column:
         self._objects: list[object] = []
         self._versions: list[int] = []
 
-    def publish(self, clock: int) -> None:
+    def publish(self, param_groups: Sequence[Group], clock: int) -> None:
         """Put the values of update ``clock`` into the groups."""
-        values = [track.value(clock - origin) for track, origin in self._tracks]
+        values = [value(clock - origin, state) for value, state, origin in self._calls]
         self._held = []
         if not all(0.0 <= value < self._limit for value in values):
             self._held = [i for i, value in enumerate(values) if not 0.0 <= value < self._limit]
             for i in self._held:
                 values[i] = self._applied[i]
         self.values = values
-        self._write()
+        self._write(param_groups)
 
-    def check(self) -> None:
+    def check(self, param_groups: Sequence[Group]) -> None:
         """Take back equal copies of what was published.
 
         Raises:
             RuntimeError: Somebody else wrote another value.
         """
-        found = self._entries()
+        found = self._entries(param_groups)
         if all(map(is_, found, self._objects)) and self._versions == [tensor._version for _, tensor in self._tensors]:
             return
         own = dict(self._tensors)
@@ -123,7 +122,7 @@ class Column:
                     f"another scheduler or code writes {self.target}. Pass `opt.as_scheduler()` to the framework, or "
                     "drop `schedule=`"
                 )
-        self._write()
+        self._write(param_groups)
 
     def advance(self, clock: int) -> None:
         """Update ``clock`` has run on the values in force."""
@@ -136,19 +135,18 @@ class Column:
         for source, value in zip(self._sources, self._applied, strict=True):
             source.binding.applied[self.target] = value
 
-    def _entries(self) -> list[Any]:
-        entries = [group[self._key] for group in self._groups]
+    def _entries(self, param_groups: Sequence[Group]) -> list[Any]:
+        entries = [param_groups[index][self._key] for index in self.indices]
         return entries if self._part is None else [entry[self._part] for entry in entries]
 
-    def _write(self) -> None:
+    def _write(self, param_groups: Sequence[Group]) -> None:
         objects: list[Any] = list(map(fresh, self.values))
         for i, tensor in self._tensors:
             objects[i] = tensor.fill_(self.values[i])
-        for group, entry in zip(self._groups, objects, strict=True):
-            if self._part is None:
-                group[self._key] = entry
-            else:
-                group[self._key] = tuple(entry if i == self._part else b for i, b in enumerate(group[self._key]))
+        key, part = self._key, self._part
+        for index, entry in zip(self.indices, objects, strict=True):
+            group = param_groups[index]
+            group[key] = entry if part is None else tuple(entry if i == part else e for i, e in enumerate(group[key]))
         self._objects = objects
         self._versions = [tensor._version for _, tensor in self._tensors]
 

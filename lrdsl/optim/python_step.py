@@ -15,7 +15,7 @@ class PythonStep:
     """Parameter by parameter, with the operations of torch's own loop."""
 
     name = "python"
-    stale = False
+    stale = False  # a plan holds nothing that could expire
 
     def __init__(self, rules: Rules, batch: Batch, hypers: Hypers) -> None:
         self._update = rules.update

@@ -1,6 +1,7 @@
 """Schedules in checkpoints: text, context and numbers. A program is rebuilt, never loaded."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal, TypeGuard
 
@@ -30,6 +31,31 @@ def save(binding: Binding | None, clock: int) -> dict[str, Any]:
     return dict(zip(KEYS, (context, clock, state, LANGUAGE), strict=True))
 
 
+def load_all(
+    saved: Sequence[Mapping[str, Any]],
+    own: Sequence[Schedule | None],
+    targets: tuple[str, ...],
+    reschedule: Reschedule,
+) -> tuple[int | None, list[Binding | None]]:
+    """The saved clock, None in a checkpoint of torch, and what every group runs from now on.
+
+    Args:
+        saved: The groups of the state dict.
+        own: The optimizer's schedule of each, newly bound.
+        targets: What a schedule of this optimizer may govern.
+        reschedule: What to do if a saved schedule is another one.
+
+    Raises:
+        ScheduleError: A saved schedule is another one (E0802).
+        ValueError: The checkpoint is malformed.
+    """
+    clocks = {step_of(group) for group in saved}
+    if len(clocks) != 1:
+        raise ValueError("the groups of the state dict disagree about schedule_step")
+    bindings = [load(group, schedule, targets, reschedule) for group, schedule in zip(saved, own, strict=True)]
+    return clocks.pop(), bindings
+
+
 def step_of(group: Mapping[str, Any]) -> int | None:
     """The saved clock; None in a checkpoint of torch.
 
@@ -45,22 +71,11 @@ def step_of(group: Mapping[str, Any]) -> int | None:
 def load(
     group: Mapping[str, Any], own: Schedule | None, targets: tuple[str, ...], reschedule: Reschedule
 ) -> Binding | None:
-    """What a group runs after a checkpoint.
-
-    Args:
-        group: Of the state dict.
-        own: The optimizer's schedule for it, newly bound.
-        targets: What a schedule of this optimizer may govern.
-        reschedule: What to do if the saved schedule is another one.
-
-    Raises:
-        ScheduleError: The saved schedule is another one (E0802).
-        ValueError, TypeError: The checkpoint is malformed.
-    """
+    """What one group runs after a checkpoint; as `load_all`."""
     clock = step_of(group)
     if clock is None:
         return Binding(own) if own else None
-    text, context, state = _read(group)
+    text, context, state = _read(group, clock)
     if (language := group.get("schedule_language")) != LANGUAGE:
         raise ScheduleError("E0802", f"the saved schedule is of language {language!r}, this lrdsl reads {LANGUAGE}")
     difference = _difference(text, context, own)
@@ -81,10 +96,15 @@ def load(
     return Binding(schedule, int(context.get("origin", 0)), state.get("applied", {}), state.get("faults", {}))
 
 
-def _read(group: Mapping[str, Any]) -> tuple[str | None, dict[str, Any], dict[str, dict[str, Any]]]:
+def _read(group: Mapping[str, Any], clock: int) -> tuple[str | None, dict[str, Any], dict[str, dict[str, Any]]]:
     text, context, state = group.get("schedule"), group.get("schedule_context"), group.get("schedule_state")
     if not (text is None or isinstance(text, str)) or not _is_record(context) or not _is_state(state):
         raise ValueError("expected schedule, schedule_context and schedule_state to be text and numbers")
+    if not all(0.0 <= value < math.inf for value in state.get("applied", {}).values()):
+        raise ValueError("expected the applied values in schedule_state to be finite numbers >= 0")
+    for step in (context.get("origin", 0), *state.get("faults", {}).values()):
+        if not 0 <= step <= clock or step != int(step):
+            raise ValueError(f"expected a step between 0 and {clock} in the schedule's state, got {step!r}")
     return text, dict(context), {name: dict(record) for name, record in state.items()}
 
 

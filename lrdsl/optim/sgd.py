@@ -15,15 +15,12 @@ from lrdsl.optim.rules import Rules
 
 
 def _read_group(index: int, group: Group) -> Hyper:
-    hyper = Hyper(
+    return Hyper(
         weight_decay=number(index, "weight_decay", group["weight_decay"]),
         momentum=number(index, "momentum", group["momentum"]),
         dampening=number(index, "dampening", group["dampening"]),
         flags=MAXIMIZE * bool(group["maximize"]) | NESTEROV * bool(group["nesterov"]),
     )
-    if group["nesterov"] and (hyper.momentum == 0 or hyper.dampening != 0):
-        raise ValueError(f"group {index}: nesterov needs momentum, and no dampening")
-    return hyper
 
 
 def _state_keys(hyper: Hyper) -> tuple[str, ...]:
@@ -146,3 +143,9 @@ class SGD(Optimizer):
         }
         units = Units(total_steps, steps_per_epoch, tokens_per_step, samples_per_step, schedule_params)
         super().__init__(params, defaults, units, reschedule, backend)
+
+    def _check_group(self, index: int, group: Group) -> None:
+        super()._check_group(index, group)
+        # Only here: a schedule may well pass through a momentum of 0.
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError(f"group {index}: nesterov needs momentum, and no dampening")

@@ -74,6 +74,7 @@ class Stepper:
             self.backend = PythonStep(rules, self._batch, self._hypers)
         else:
             self.backend = NativeStep(module, rules.kind, self._batch, self._hypers)
+            self.why = f"the extension is live, with {module.isa()}"
 
     def serves(self, param_groups: list[Group], state: object) -> bool:
         """Whether these are still the groups, parameters and state it was made for."""

@@ -188,18 +188,6 @@ def test_zero_grad(set_to_none: bool) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_no_gradient_is_kept_alive(backend: str) -> None:
-    params = parameters([(3,), (4, 5)])
-    optimizer = lrdsl.AdamW(params, backend=backend)
-    params[1].grad = torch.randn(5, 4).t()
-    params[0].grad = torch.randn(3)
-    watched = [weakref.ref(p.grad) for p in params]
-    optimizer.step()
-    optimizer.zero_grad()
-    assert [w() for w in watched] == [None, None]
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_gradients_that_change_layout_between_steps(backend: str) -> None:
     ours, theirs = parameters([(4, 6), (5,)]), parameters([(4, 6), (5,)])
     a, b = lrdsl.AdamW(ours, backend=backend), torch.optim.AdamW(theirs)
@@ -352,7 +340,9 @@ def test_doctor() -> None:
     live = native.extension() is not None
     plain = lrdsl.SGD(parameters([(3,)]))
     assert plain.doctor()["backend"] == ("native" if live else "python")
-    assert bool(plain.doctor()["why"]) is not live
+    assert plain.doctor()["why"] == (
+        f"the extension is live, with {native.extension().isa()}" if live else native.reason()
+    )
     python = lrdsl.SGD(parameters([(3,)]), backend="python").doctor()
     assert python == {"backend": "python", "why": "backend='python' was asked for", "clock": 0, "faults": []}
 

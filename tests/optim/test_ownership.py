@@ -142,6 +142,17 @@ def test_each_group_is_looked_at() -> None:
         made.step()
 
 
+def test_a_group_replaced_by_hand_is_looked_at_too() -> None:
+    made = optimizer("adamw", 5)
+    twin = dict(made.param_groups[0])
+    made.param_groups[0] = twin
+    made.step()
+    assert made.clock == 6 and twin["lr"] == made.schedules[0].lr(6)
+    made.param_groups = [twin | {"lr": 0.3}]
+    with pytest.raises(RuntimeError, match=r"group 0: lr is 0\.3"):
+        made.step()
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "key", "equal", "other"),
     [

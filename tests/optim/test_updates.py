@@ -67,31 +67,6 @@ def test_native_has_the_bits_of_torchs_fused_kernel_on_whole_blocks(variant: str
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_tensor_rate(variant: str, backend: str) -> None:
-    kind = VARIANTS[variant]
-    rate = torch.tensor(kind.options["lr"], dtype=torch.float64)
-    ours = parameters([(5,), (6,)])
-    theirs = twins(ours)
-    a = kind.ours([{"params": ours[:1]}, {"params": ours[1:]}], backend=backend, lr=rate)
-    b = kind.theirs([{"params": theirs[:1]}, {"params": theirs[1:]}])
-    first, second = (group["lr"] for group in a.param_groups)
-    assert first is not second and first is not rate, "each group has its own"
-    for step in range(6):
-        fill_gradients(ours, theirs, seed=step)
-        for side in (a, b):
-            value = kind.options["lr"] / (step + 1)
-            for group in side.param_groups:
-                if isinstance(group["lr"], torch.Tensor):
-                    group["lr"].fill_(value)  # written in place, the object stays
-                else:
-                    group["lr"] = value
-        a.step()
-        b.step()
-    assert_close(ours, theirs, kind.options["lr"], spread=4.0 / (1 - kind.momentum))
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_options_changed_between_steps(kind: str, backend: str) -> None:
     changes = {

@@ -1,0 +1,128 @@
+"""Faults that other implementations have had, one test each."""
+
+from __future__ import annotations
+
+import weakref
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="not run: torch is not installed")
+
+import lrdsl  # noqa: E402
+from tests.optim.peers import (  # noqa: E402
+    BACKENDS,
+    KINDS,
+    VARIANTS,
+    assert_close,
+    fill_gradients,
+    parameters,
+    twins,
+)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_tensor_lr_everywhere(variant: str, backend: str) -> None:
+    kind = VARIANTS[variant]
+    rate = torch.tensor(kind.options["lr"], dtype=torch.float64)
+    ours = parameters([(5,), (6,)])
+    theirs = twins(ours)
+    a = kind.ours([{"params": ours[:1]}, {"params": ours[1:]}], backend=backend, lr=rate)
+    b = kind.theirs([{"params": theirs[:1]}, {"params": theirs[1:]}])
+    first, second = (group["lr"] for group in a.param_groups)
+    assert first is not second and first is not rate, "each group has its own"
+    for step in range(6):
+        fill_gradients(ours, theirs, seed=step)
+        for side in (a, b):
+            value = kind.options["lr"] / (step + 1)
+            for group in side.param_groups:
+                if isinstance(group["lr"], torch.Tensor):
+                    group["lr"].fill_(value)  # written in place, the object stays
+                else:
+                    group["lr"] = value
+        a.step()
+        b.step()
+    assert_close(ours, theirs, kind.options["lr"], spread=4.0 / (1 - kind.momentum))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_grad_strides(kind: str, backend: str) -> None:
+    """A gradient with other strides than its parameter updates the elements of the same index."""
+    one, other = parameters([(2, 3)]), parameters([(2, 3)])
+    a, b = KINDS[kind].ours(one, backend=backend), KINDS[kind].ours(other, backend=backend)
+    grad = torch.arange(6.0).reshape(2, 3) + 1
+    for _ in range(3):
+        one[0].grad, other[0].grad = grad.clone(), grad.t().contiguous().t()
+        assert one[0].grad.stride() != other[0].grad.stride()
+        a.step()
+        b.step()
+    assert torch.equal(one[0], other[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_empty_tensor_first_middle_last(position: int, kind: str, backend: str) -> None:
+    shapes = [(3,), (4,)]
+    shapes.insert(position, (0,))
+    ours = parameters(shapes)
+    start = [p.detach().clone() for p in ours]
+    optimizer = KINDS[kind].ours(ours, backend=backend)
+    for p in ours:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    for p, before in zip(ours, start, strict=True):
+        assert (p < before).all()
+        assert "step" not in optimizer.state.get(p, {}) or optimizer.state[p]["step"] == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_empty_groups_advance(backend: str) -> None:
+    groups = [{"params": []}, {"params": parameters([(3,)])}, {"params": []}]
+    optimizer = lrdsl.AdamW(groups, lr=1.0, schedule="linear(4)", backend=backend)
+    for expected in (1.0, 0.75, 0.5):
+        assert [group["lr"] for group in optimizer.param_groups] == [expected] * 3
+        optimizer.step()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["adam", "adamw", "amsgrad"])
+def test_per_param_step(kind: str, backend: str) -> None:
+    """Steps are counted per parameter, not per group and not for the last tensor only."""
+    ours = parameters([(3,), (4,), (5,)])
+    theirs = twins(ours)
+    a, b = KINDS[kind].ours(ours, backend=backend), KINDS[kind].theirs(theirs)
+    for step in range(6):
+        fill_gradients(ours, theirs, seed=step)
+        for side in (ours, theirs):
+            for index, p in enumerate(side):
+                if step < 2 * index:
+                    p.grad = None
+        a.step()
+        b.step()
+    assert [int(a.state[p]["step"]) for p in ours] == [6, 4, 2]
+    assert_close(ours, theirs, KINDS[kind].options["lr"])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_grad_kept_alive(backend: str) -> None:
+    params = parameters([(3,), (4, 5)])
+    optimizer = lrdsl.AdamW(params, backend=backend)
+    params[1].grad = torch.randn(5, 4).t()
+    params[0].grad = torch.randn(3)
+    watched = [weakref.ref(p.grad) for p in params]
+    optimizer.step()
+    optimizer.zero_grad()
+    assert [w() for w in watched] == [None, None]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_schedule_may_take_nesterovs_momentum_through_zero(backend: str) -> None:
+    params = parameters([(3,)])
+    text = "momentum = linear(2, from=0.9) >> linear(3, to=0.9)"
+    optimizer = lrdsl.SGD(params, momentum=0.9, nesterov=True, schedule=text, backend=backend)
+    for step in range(6):
+        fill_gradients(params, seed=step)
+        optimizer.step()
+    assert optimizer.clock == 6
