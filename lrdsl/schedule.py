@@ -128,7 +128,7 @@ class Schedule:
             raise ValueError(f"expected a schedule state with the keys {', '.join(sorted(expected))}")
         same = all(state[key] == expected[key] for key in ("language", "text", "context"))
         if not same and not reschedule:
-            message = f"the saved schedule is a different one: `{state['text']}`"
+            message = f"the saved schedule is a different one: {_difference(state, expected)}"
             raise ScheduleError("E0802", message, hint="pass reschedule=True to run the new text from here")
         if not same:
             for track in self.tracks.values():
@@ -319,6 +319,15 @@ def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:
     schedule = bind(text, context)
     schedule.load_state_dict(state)
     return schedule
+
+
+def _difference(saved: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """What tells a saved schedule from ours: its text, or else the first value of its context."""
+    there, here = saved["context"], own["context"]
+    if saved["text"] != own["text"] or saved["language"] != own["language"] or not isinstance(there, Mapping):
+        return f"`{saved['text']}`"
+    name = next(name for name in {**here, **there} if here.get(name) != there.get(name))
+    return f"{name} was {there.get(name, 'not set')}, is {here.get(name, 'not set')}"
 
 
 def _key(target: str, group: Group) -> str:

@@ -125,7 +125,9 @@ def _name(node: tree.Name, id: str, binder: "Binder", ends: bool) -> Expr:
     if id == "total":
         total = binder.context.total_steps
         if total is None:
-            raise ScheduleError("E0401", "`total` needs total_steps, which is not set", node.span, "total_steps=...")
+            raise ScheduleError(
+                "E0401", "`total` needs total_steps, which is not set", node.span, "compile(..., total_steps=...)"
+            )
         return const(total)
     if id in NAMES:
         return symbol(id)
