@@ -109,6 +109,8 @@ def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> St
         piece = Piece(stage.begin, FOREVER, value, value, stage.origin, marks)
         return Stretch((piece,), stage.begin, FOREVER, Fraction(FOREVER), value)
     end = stage.begin + _sum_of_lengths(length, int(times), mult)
+    if end >= 2**53:
+        raise ScheduleError("E0404", f"`{name}` would end beyond step 2**53 - 1")
     last = filled(one.out, const(times - 1), const(length), power(mult, const(times - 1)))
     out = substitute(last, {"step": stage.now(end)})
     piece = Piece(stage.begin, end, value, out, stage.origin, marks)
