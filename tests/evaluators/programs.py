@@ -13,12 +13,13 @@ from lrdsl.program.program import FOREVER, Code, Machine, Program, Segment
 from lrdsl.program.verifier import verify
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, 0.1, 1e-3, math.inf, -math.inf, math.nan, 5e-324, 1e308, 2.0**53)
+LAST = 2**53  # the last step: up to here every whole number is a double
 LOCALS = 3
-SLOTS = 2
 DEPTH = 8
+METRICS = ("loss", "accuracy")
 
 
-def _code(choices: bytes, constants: int, leaves: int, *, reports: bool) -> list[tuple[int, int]]:
+def _code(choices: bytes, constants: int, slots: int, leaves: int, *, reports: bool) -> list[tuple[int, int]]:
     """Valid straight-line code steered by `choices`, ending with `leaves` numbers on the stack."""
     code: list[tuple[int, int]] = []
     depth, stored = 0, set()
@@ -36,7 +37,8 @@ def _code(choices: bytes, constants: int, leaves: int, *, reports: bool) -> list
         if row.name == "CONSTANT":
             put(row.name, argument % constants)
         elif row.name == "STATE":
-            put(row.name, argument % SLOTS)
+            if slots:
+                put(row.name, argument % slots)
         elif row.name == "REPORT":
             if reports:
                 put(row.name)
@@ -57,32 +59,44 @@ def _code(choices: bytes, constants: int, leaves: int, *, reports: bool) -> list
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """A verified Program with one to three segments and, often, a machine."""
+    """A verified Program with one to three segments and up to two machines, each with a metric and a scope."""
     numbers = st.sampled_from(SPECIAL) | st.floats(allow_nan=True, allow_infinity=True)
     constants = tuple(draw(st.lists(numbers, min_size=1, max_size=6)))
-    begins = [0, *sorted(draw(st.sets(st.integers(1, 2**53 - 1), max_size=2)))]
+    begins = [0, *sorted(draw(st.sets(st.integers(1, LAST - 1), max_size=2)))]
+    owned = draw(st.lists(st.integers(1, 3), max_size=2))  # slots of each machine
     code: list[tuple[int, int]] = []
 
     def run(leaves: int, *, reports: bool = False) -> Code:
-        fresh = _code(draw(st.binary(min_size=8, max_size=60)), len(constants), leaves, reports=reports)
+        choices = draw(st.binary(min_size=8, max_size=60))
+        fresh = _code(choices, len(constants), sum(owned), leaves, reports=reports)
         code.extend(fresh)
         return Code(len(code) - len(fresh), len(fresh))
 
     segments = tuple(Segment(begin, run(1)) for begin in begins)
-    end = draw(st.sampled_from((100, 2**53, FOREVER)))
-    machine = Machine(0, 0, end, 0, SLOTS, run(SLOTS, reports=True))
-    state = tuple(draw(st.lists(numbers, min_size=SLOTS, max_size=SLOTS)))
-    slots = tuple(f"m.{i}" for i in range(SLOTS))
-    program = Program(segments, (machine,), tuple(code), constants, state, slots, ("loss",), DEPTH, LOCALS)
+    scopes = st.sampled_from((0, 1, 100, *begins, LAST)) | st.integers(0, LAST)
+    machines: list[Machine] = []
+    for index, slots in enumerate(owned):
+        begin, end = sorted((draw(scopes), draw(scopes | st.just(FOREVER))))
+        metric = draw(st.sampled_from(range(len(METRICS))))
+        machines.append(Machine(metric, begin, end, sum(owned[:index]), slots, run(slots, reports=True)))
+    state = tuple(draw(st.lists(numbers, min_size=sum(owned), max_size=sum(owned))))
+    names = tuple(f"{machine}.{slot}" for machine, slots in enumerate(owned) for slot in range(slots))
+    program = Program(segments, tuple(machines), tuple(code), constants, state, names, METRICS, DEPTH, LOCALS)
     verify(program)
     return program
 
 
 def steps_of(program: Program, count: int, seed: int) -> array[int]:
-    """Boundaries and their neighbours, small steps, and jumps up to 2**53."""
+    """Distinct steps: boundaries and their neighbours, small ones, and jumps up to 2**53."""
     rng = random.Random(seed)
-    edges = [max(0, segment.begin + d) for segment in program.segments for d in (-1, 0, 1)]
-    steps = [*edges, 0, 1, 2, 3, 2**53 - 1, 2**53]
+    edges = (max(0, segment.begin + d) for segment in program.segments for d in (-1, 0, 1))
+    steps = dict.fromkeys([*edges, 0, 1, 2, 3, LAST - 1, LAST])
     while len(steps) < count:
-        steps.append(rng.randrange(2 ** rng.randint(1, 53)))
-    return array("q", steps[:count])
+        steps[rng.randrange(2 ** rng.randint(1, 53))] = None
+    return array("q", list(steps)[:count])
+
+
+def report_steps(program: Program) -> list[int]:
+    """Steps inside, at and beyond the ends of every machine's scope; 0 at least."""
+    edges = (edge + d for machine in program.machines for edge in (machine.begin, machine.end) for d in (-1, 0))
+    return sorted({0, *(edge for edge in edges if 0 <= edge <= LAST)})

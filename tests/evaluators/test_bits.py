@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from array import array
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 import lrdsl
 from lrdsl import evaluators
 from lrdsl.evaluators.scalar import ScalarEvaluator
+from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.program.program import Program
-from tests.evaluators.programs import programs, steps_of
+from tests.evaluators.programs import programs, report_steps, steps_of
 from tests.language.corpus import ACCEPTED
 
 PROGRAMS = int(os.environ.get("LRDSL_PROGRAMS", "2000"))
@@ -29,6 +32,11 @@ CONTEXT = {
     "params": {"warm": 500, "peak_k": 0.5},
     "bases": {"weight_decay": 0.1, "momentum": 0.9, "beta1": 0.9},
 }
+# Primitives of language 1 that are not there yet; a text that uses none of them must compile.
+LATER = {
+    "noam", "onecycle", "cyclic", "tanh", "points", "range_test", "wsd",
+    "guard", "normscale", "greedy", "sample", "take", "skip", "cooldown",
+}  # fmt: skip
 REPORTS = (1.0, 0.5, float("nan"), 0.5, float("inf"), -0.0, 0.7, 0.1)
 
 
@@ -49,27 +57,32 @@ BACKENDS = [
 
 
 def assert_same(program: Program, backend: str, steps: array[int]) -> None:
+    """Half of the steps are evaluated before the reports, the other half after."""
     reference = ScalarEvaluator(program)
     other = evaluators.evaluator(program, backend)
     state, copy = array("d", program.state), array("d", program.state)
-    for report in (None, *REPORTS):
-        if report is not None:
-            for metric in program.metrics:
-                reference.observe(metric, report, steps[0] % 97, state)
-                other.observe(metric, report, steps[0] % 97, copy)
+
+    def compare(steps: array[int]) -> None:
+        expected, got = bits(reference.values(steps, state)), bits(other.values(steps, copy))
+        assert (expected == got).all(), (program.listing(), np.asarray(steps)[expected != got])
+        assert (bits([other.value(step, copy) for step in steps[:5]]) == expected[:5]).all()
+
+    compare(steps[0::2])
+    for report, step in zip(REPORTS, cycle(report_steps(program))):
+        for metric in program.metrics:
+            reference.observe(metric, report, step, state)
+            other.observe(metric, report, step, copy)
             assert (bits(state) == bits(copy)).all(), program.listing()
-        if report is None or report is REPORTS[-1]:
-            expected, got = bits(reference.values(steps, state)), bits(other.values(steps, copy))
-            assert (expected == got).all(), (program.listing(), np.asarray(steps)[expected != got])
-            assert (bits([other.value(step, copy) for step in steps[:5]]) == expected[:5]).all()
+    compare(steps[1::2])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @settings(max_examples=PROGRAMS, deadline=None, derandomize=PROGRAMS == 2000, suppress_health_check=list(HealthCheck))
 @given(program=programs(), seed=st.integers(0, 2**32))
 def test_random_programs(program: Program, seed: int, backend: str) -> None:
-    # Half of the steps before the reports, half after: 200 in all.
-    assert_same(program, backend, steps_of(program, STEPS // 2, seed))
+    steps = steps_of(program, STEPS, seed)
+    assert len(set(steps)) == STEPS
+    assert_same(program, backend, steps)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -77,11 +90,17 @@ def test_random_programs(program: Program, seed: int, backend: str) -> None:
 def test_every_accepted_text(text: str, backend: str) -> None:
     try:
         schedule = lrdsl.compile(text, **CONTEXT)
-    except lrdsl.ScheduleError as error:
-        assert error.code in ("E0204", "E0505", "E0506"), error  # a primitive that is not there yet
-        return
+    except lrdsl.ScheduleError:
+        missing = [name for name in re.findall(r"(\w+)\(", text) if name in LATER]
+        if not missing:
+            raise
+        pytest.skip(f"not run: `{missing[0]}` is not there yet")
     for track in schedule.tracks.values():
         assert_same(track.program, backend, steps_of(track.program, STEPS, seed=1))
+
+
+def test_what_is_there_is_not_skipped() -> None:
+    assert not LATER & (SEGMENTS.keys() | MODIFIERS.keys())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
