@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lrdsl.plotting.curve import Curve
 
+LARGEST = sys.float_info.max
 RARE = 0.005  # the share of steps whose tiny rates, just before or after a 0, a log axis need not show
 
 
@@ -30,8 +32,9 @@ class Axis:
         if value <= self.low:
             return 0.0
         if self.log:
-            return min(1.0, math.log(value / self.low) / math.log(self.high / self.low))
-        return min(1.0, (value - self.low) / (self.high - self.low))
+            return min(1.0, (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low)))
+        half = 0.5 if math.isinf(self.high - self.low) else 1.0
+        return min(1.0, (half * value - half * self.low) / (half * self.high - half * self.low))
 
 
 def of(curves: Sequence[Curve], *, log: bool = False, x_ticks: int = 8, y_ticks: int = 6) -> tuple[Axis, Axis]:
@@ -69,13 +72,13 @@ def _linear_axis(values: Iterable[float], title: str, count: int) -> Axis:
     low, high = min(values), max(values)
     if low == high:
         low, high = min(low, 0.0), max(high, 0.0) or 1.0
-    margin = 0.04 * (high - low)
+    margin = 0.04 * high - 0.04 * low
     if 0 <= low <= 0.6 * high:
         low = 0.0
     elif low != 0:
-        low -= margin
-    high += margin
-    ticks = tuple(_multiples(low, high, _round_step(high - low, count)))
+        low = max(low - margin, -LARGEST)
+    high = min(high + margin, LARGEST)
+    ticks = tuple(_ticks(low, high, count))
     plain = max(map(abs, ticks)) >= 1e-2
     labels = tuple(f"{t:.6g}" if plain and abs(t) < 1e4 else rate(t) for t in ticks)
     return Axis(low, high, ticks, labels, title)
@@ -99,9 +102,10 @@ def _floor(curves: Iterable[Curve]) -> float:
 def _log_axis(low: float, high: float, title: str, count: int) -> Axis:
     if not 0 < low <= high:
         low = high = high if high > 0 else 1.0
-    low, high = low / 1.15, high * 1.15
+    low, high = low / 1.15, min(high * 1.15, LARGEST)
+    high = max(high, math.nextafter(low, math.inf))  # among the smallest doubles 1.15 times one is the same one
     if high / low < 10:
-        ticks = [t for t in _multiples(low, high, _round_step(high - low, count)) if t > 0]
+        ticks = [t for t in _ticks(low, high, count) if t > 0]
     else:
         first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
         mantissas = (1, 2, 5) if last - first < 2 else (1,)
@@ -109,6 +113,12 @@ def _log_axis(low: float, high: float, title: str, count: int) -> Axis:
         grid = [float(f"{m}e{e}") for e in range(first - 1, last + 1) for m in mantissas if (e - last) % every == 0]
         ticks = [t for t in grid if low <= t <= high]
     return Axis(low, high, tuple(ticks), tuple(map(rate, ticks)), title, log=True)
+
+
+def _ticks(low: float, high: float, count: int) -> list[float]:
+    """Round values inside the range; the end of one that is too narrow, or too wide, for doubles to cut up."""
+    span = high - low
+    return _multiples(low, high, _round_step(span, count)) if 0 < span / count < math.inf else [high]
 
 
 def _round_step(span: float, count: int) -> float:

@@ -157,3 +157,14 @@ def test_wrong_usage(run: Any, options: tuple[str, ...], complaint: str) -> None
     ran = run("plot", "cosine(10)", *options)
     assert (ran.code, ran.out) == (2, "")
     assert complaint in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize("log", [(), ("--log",)], ids=["linear", "log"])
+@pytest.mark.parametrize("name", ["", "x.svg", "x.png"])
+@pytest.mark.parametrize("text", ["constant(1.75e308)", "linear(10, to=1.79e308)", "constant(5e-324)", "hold() * 0"])
+def test_the_ends_of_the_double_range(run: Any, tmp_path: Path, text: str, name: str, log: tuple[str, ...]) -> None:
+    if name == "x.png":
+        pytest.importorskip("matplotlib", reason="a PNG needs the extra [plot]")
+    out = ("--out", str(tmp_path / name)) if name else ()
+    ran = run("plot", text, *out, *log)
+    assert (ran.code, ran.err) == (0, "")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 
 from lrdsl.plotting import axes
 from lrdsl.plotting.curve import Curve
+
+LARGEST = sys.float_info.max
 
 
 def line(*values: float, end: int = 100, title: str = "learning rate") -> Curve:
@@ -112,3 +115,21 @@ def test_axes_hold_every_curve() -> None:
     x, y = axes.of([line(1, 0, end=100), line(3, 0, end=500, title="weight decay")])
     assert (x.high, y.title) == (500, "learning rate / weight decay")
     assert y.high > 3
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("count", [2, 5, 6])
+@pytest.mark.parametrize(
+    "values",
+    [
+        (1.75e308, 1.75e308), (LARGEST, LARGEST), (10.0, 1.79e308), (LARGEST, 5e-324), (5e-324, 5e-324),
+        (5e-324, 1e-323), (2e-323, 0.0), (1e-310, 1e-309), (-LARGEST, LARGEST), (-LARGEST, -LARGEST), (-5e-324, 5e-324),
+    ],
+)  # fmt: skip
+def test_axes_reach_the_ends_of_the_double_range(values: tuple[float, ...], count: int, log: bool) -> None:
+    _, y = axes.of([line(*values)], log=log, y_ticks=count)
+    assert -LARGEST <= y.low < y.high <= LARGEST
+    assert 1 <= len(y.ticks) <= 2 * count + 2
+    assert all(y.low <= tick <= y.high for tick in y.ticks)
+    assert all(0 <= y.place(value) <= 1 for value in (*values, *y.ticks, y.low, y.high, 0.0))
+    assert (y.place(y.low), y.place(y.high)) == (0, 1)
