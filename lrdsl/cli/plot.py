@@ -148,7 +148,7 @@ def _print_json(curves: Sequence[curve.Curve]) -> None:
                 "text": c.text,
                 "axis": c.title,
                 "note": c.note,
-                "segments": [{"begin": s.begin, "end": s.end, "text": s.label} for s in c.stretches],
+                "segments": [{"begin": s.begin, "end": s.end, "text": s.label} for s in c.parts],
                 "steps": c.steps,
                 "values": c.values,
             }

@@ -17,7 +17,7 @@ _TITLES = {"lr": "learning rate", "weight_decay": "weight decay"}
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Part:
     """A segment as drawn: the steps it owns that are in the picture, and its text."""
 
     begin: int
@@ -33,18 +33,18 @@ class Curve:
     title: str  # of the axis it belongs to
     steps: tuple[int, ...]
     values: tuple[float, ...]  # at `steps`, exactly; straight lines between them are off by less than a pixel
-    stretches: tuple[Stretch, ...]
+    parts: tuple[Part, ...]
     note: str = ""  # for the legend
 
     @property
-    def named(self) -> tuple[Stretch, ...]:
+    def named(self) -> tuple[Part, ...]:
         """The segments whose names say something that the text as a whole does not."""
-        return self.stretches if len(self.stretches) > 1 else ()
+        return self.parts if len(self.parts) > 1 else ()
 
     @property
     def boundaries(self) -> tuple[int, ...]:
         """Where one segment ends and the next begins, or the last value is held."""
-        inside = {s for stretch in self.stretches for s in (stretch.begin, stretch.end)}
+        inside = {s for part in self.parts for s in (part.begin, part.end)}
         return tuple(sorted(s for s in inside if self.steps[0] < s < self.steps[-1]))
 
 
@@ -75,12 +75,12 @@ def of(
     target, group = subject(schedule, target, group)
     rows = schedule.segments(target, group)
     end = max(begin + 1, extent(schedule, target, group) if end is None else end)
-    stretches = tuple(
-        Stretch(max(row.begin, begin), int(min(row.end, end)), row.label)
+    parts = tuple(
+        Part(max(row.begin, begin), int(min(row.end, end)), row.label)
         for row in rows
         if row.begin < row.end and row.begin < end and begin < row.end
     )
-    marks = [step for stretch in stretches for step in (stretch.begin, stretch.end)]
+    marks = [step for part in parts for step in (part.begin, part.end)]
     points = sample(lambda step: schedule.value(target, step, group), begin, end, marks, log=log)
     metrics = " and ".join(schedule.metrics)
     return Curve(
@@ -88,7 +88,7 @@ def of(
         title=_TITLES.get(target, target) + (f" of {group}" if group is not None else "") + " (× base)" * relative,
         steps=tuple(step for step, _ in points),
         values=tuple(value for _, value in points),
-        stretches=stretches,
+        parts=parts,
         note=f"cuts depend on the observed {metrics}" if metrics else "",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lrdsl.plotting.curve import Stretch
+from lrdsl.plotting.curve import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Label:
 
 
 def arrange(
-    stretches: Sequence[Stretch], place: Callable[[int], float], left: float, right: float, char: float, rows: int
+    parts: Sequence[Part], place: Callable[[int], float], left: float, right: float, char: float, rows: int
 ) -> list[Label]:
     """Place the labels, in units where one character is ``char`` wide and ``place`` tells where a step lies.
 
@@ -28,7 +28,7 @@ def arrange(
     segments are cut down first, they are.
     """
     room = Room(place, left, right, char, rows)
-    return max(room.fill(stretches, modest=False), room.fill(stretches, modest=True), key=len)
+    return max(room.fill(parts, modest=False), room.fill(parts, modest=True), key=len)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Room:
     char: float
     rows: int
 
-    def fill(self, stretches: Iterable[Stretch], *, modest: bool) -> list[Label]:
+    def fill(self, parts: Iterable[Part], *, modest: bool) -> list[Label]:
         """Place labels from left to right; ``modest`` ones rather lose their arguments than leave their segment."""
         free = [self.left] * self.rows  # where each row is still empty
         labels = []
-        for stretch in stretches:
-            begin, end = self.place(stretch.begin), self.place(stretch.end)
-            texts = [stretch.label, stretch.label.partition("(")[0]]
+        for part in parts:
+            begin, end = self.place(part.begin), self.place(part.end)
+            texts = [part.label, part.label.partition("(")[0]]
             if modest and len(texts[0]) * self.char > end - begin:
                 texts.reverse()
             for text in filter(None, texts):
@@ -55,7 +55,7 @@ class Room:
                 starts = ((row, self._start(x, begin, end, width)) for row, x in enumerate(free))
                 row, x = next(((row, x) for row, x in starts if x is not None), (-1, 0.0))
                 if row >= 0:
-                    labels.append(Label(x, row, text, stretch.begin))
+                    labels.append(Label(x, row, text, part.begin))
                     free[row] = x + width + 2 * self.char
                     break
         return labels

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from lrdsl.plotting import axes, layout, style
-from lrdsl.plotting.curve import Curve, Stretch
+from lrdsl.plotting.curve import Curve, Part
 from lrdsl.plotting.layout import LEFT, MARGIN, PLOT_HEIGHT, RIGHT, WIDTH, Layout
 
 # Plain rules, not custom properties: many SVG readers do not know `var()`. The class keeps them off the page around.
@@ -47,7 +47,7 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
     # The first curve comes last: on top.
     body += (_line(curve, index, plan) for index, curve in reversed(list(enumerate(curves))))
     if not plan.several:
-        body += (_tooltip(stretch, curves[0], plan) for stretch in curves[0].stretches)
+        body += (_tooltip(part, curves[0], plan) for part in curves[0].parts)
     title = "Learning-rate schedule: " + "; ".join(curve.text for curve in curves)
     return "\n".join(
         [
@@ -112,14 +112,14 @@ def _line(curve: Curve, index: int, plan: Layout) -> str:
     return f'<path class="line c{index}"{_dash(index)} d="{path}"/>'
 
 
-def _tooltip(stretch: Stretch, curve: Curve, plan: Layout) -> str:
+def _tooltip(part: Part, curve: Curve, plan: Layout) -> str:
     """An invisible area over a segment: browsers show its title under the pointer."""
     rates = dict(zip(curve.steps, curve.values, strict=True))
-    first, last = axes.rate(rates[stretch.begin]), axes.rate(rates[stretch.end - 1])
-    left = plan.x(stretch.begin)
+    first, last = axes.rate(rates[part.begin]), axes.rate(rates[part.end - 1])
+    left = plan.x(part.begin)
     return (
-        f'<rect x="{left:.1f}" y="{plan.top:g}" width="{plan.x(stretch.end) - left:.1f}" height="{PLOT_HEIGHT}" '
-        f'fill-opacity="0"><title>{escape(stretch.label)}: steps {stretch.begin} to {stretch.end - 1}, '
+        f'<rect x="{left:.1f}" y="{plan.top:g}" width="{plan.x(part.end) - left:.1f}" height="{PLOT_HEIGHT}" '
+        f'fill-opacity="0"><title>{escape(part.label)}: steps {part.begin} to {part.end - 1}, '
         f"{first} to {last}</title></rect>"
     )
 

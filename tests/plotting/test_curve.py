@@ -106,19 +106,19 @@ def test_extent_with_a_total() -> None:
 
 def test_a_window_cuts_segments() -> None:
     drawn = curve.of(compiled("warmup(100) >> hold(100) >> linear(100)"), begin=50, end=150)
-    assert [(s.begin, s.end, s.label) for s in drawn.stretches] == [(50, 100, "warmup(100)"), (100, 150, "hold(100)")]
+    assert [(s.begin, s.end, s.label) for s in drawn.parts] == [(50, 100, "warmup(100)"), (100, 150, "hold(100)")]
     assert (drawn.steps[0], drawn.steps[-1], drawn.boundaries) == (50, 150, (100,))
 
 
 def test_a_window_after_the_end_is_flat() -> None:
     drawn = curve.of(compiled("cosine(100, to=1e-5)"), begin=500, end=600)
-    assert drawn.stretches == ()
+    assert drawn.parts == ()
     assert set(drawn.values) == {1e-5}
 
 
 def test_empty_segments_are_not_drawn() -> None:
     drawn = curve.of(compiled("warmup(0) >> cosine(100)"))
-    assert [s.label for s in drawn.stretches] == ["cosine(100)"]
+    assert [s.label for s in drawn.parts] == ["cosine(100)"]
 
 
 def test_the_axis_says_what_is_drawn() -> None:
@@ -127,7 +127,7 @@ def test_the_axis_says_what_is_drawn() -> None:
     assert curve.of(schedule, relative=True).title == "learning rate (× base)"
     assert curve.of(schedule, "weight_decay").title == "weight decay"
     head = curve.of(schedule, "lr", "head", end=9)
-    assert (head.title, head.stretches[0].label) == ("learning rate of head", "linear(9)")
+    assert (head.title, head.parts[0].label) == ("learning rate of head", "linear(9)")
 
 
 def test_the_main_target_is_lr_if_there_is_one() -> None:
@@ -137,7 +137,7 @@ def test_the_main_target_is_lr_if_there_is_one() -> None:
 
 def test_the_first_group_is_drawn_where_no_target_is_common_to_all() -> None:
     drawn = curve.of(compiled("lr[0] = linear(9); lr[1] = cosine(9)"))
-    assert (drawn.title, drawn.stretches[0].label) == ("learning rate of 0", "linear(9)")
+    assert (drawn.title, drawn.parts[0].label) == ("learning rate of 0", "linear(9)")
 
 
 def test_a_target_that_is_not_scheduled_is_an_error() -> None:
