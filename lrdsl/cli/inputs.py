@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
+STEPS = re.compile(r"([0-9](?:_?[0-9])*(?:\.[0-9](?:_?[0-9])*)?(?:[eE]\+?[0-9]{1,2})?)([kMBT]?)")
+
+
 def steps(written: str) -> int:
-    """A number of steps as the language writes them: ``500``, ``10_000``, ``1.5k``."""
-    found = re.fullmatch(r"(\d+(?:_\d+)*(?:\.\d+)?(?:e\d{1,2})?)([kMBT]?)", str(written))
+    """A number of steps as the language writes them: ``500``, ``10_000``, ``1.5k``, ``5e3``."""
+    found = STEPS.fullmatch(str(written))
     number = Fraction(found[1]) * SUFFIXES[found[2]] if found else None
     if number is None or number.denominator != 1 or number >= 2**53:
         raise click.BadParameter(f"expected a whole number of steps such as 500 or 10k, got {written!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrdsl.cli import output
-from lrdsl.cli.inputs import Binding, Text, steps, takes_context, takes_texts
+from lrdsl.cli.inputs import STEPS, Binding, Text, steps, takes_context, takes_texts
 from lrdsl.plotting import curve
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class StepsAfterAt(click.Command):
         parsed: list[str] = []
         inside = False
         for arg in args:
-            step = re.fullmatch(r"\d[\d_.]*[kMBT]?", arg) is not None
+            step = STEPS.fullmatch(arg) is not None
             if inside and step and parsed[-1] != "--at":
                 parsed.append("--at")
             parsed.append(arg)

@@ -93,6 +93,16 @@ def test_at(run: Any) -> None:
     assert [line.split() for line in lines[1:]] == [[str(s), repr(expected.lr(s))] for s in (0, 250, 10_000)]
 
 
+@pytest.mark.parametrize(
+    ("written", "step"), [("5e3", 5000), ("5E+3", 5000), ("1_000", 1000), ("1.5k", 1500), ("0.25M", 250_000)]
+)
+def test_at_takes_every_way_to_write_a_step(run: Any, written: str, step: int) -> None:
+    ran = run("plot", "cosine(10k)", "--at", "1", written, written)
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["step", "1", str(step), str(step)]
+    assert run("plot", "cosine(10k)", "--from", written, "--json").code == 0
+
+
 def test_at_stops_at_what_is_not_a_step(run: Any) -> None:
     ran = run("plot", "--at", "5", "9", "linear(10)", "cosine(10)", "--at=0", "--base-lr", "1")
     assert [line.split()[0] for line in ran.out.splitlines()] == ["[1]", "[2]", "step", "5", "9", "0"]
