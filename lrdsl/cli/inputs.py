@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lrdsl.cli import output
 from lrdsl.errors import ScheduleError
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class Binding:
         try:
             return compile(text.text, **{**self.given, "base_lr": 1.0 if self.relative else self.given["base_lr"]})
         except ScheduleError as error:
+            if error.code in ("E0402", "E0210") and error.span is None:  # not in the text: in the options
+                named = re.sub("|".join(self.given), lambda name: output.option(name[0]), error.message, count=1)
+                raise click.UsageError(f"{named}; {error.hint}" if error.hint else named) from None
             raise error.within(text.text, text.source) from None
 
     @property

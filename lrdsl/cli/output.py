@@ -39,13 +39,14 @@ def diagnose(error: ScheduleError) -> None:
 
 def rendered(error: ScheduleError) -> str:
     """The error as this command's user should read it: arguments of `compile` are options here."""
-    hint = error.hint and re.sub(r"compile\(\.\.\., (\w+)=\.\.\.\)", _as_option, error.hint)
+    hint = error.hint and re.sub(r"compile\(\.\.\., (\w+)=\.\.\.\)", lambda name: option(name[1]), error.hint)
     text, source = error.text, error.source
     return str(ScheduleError(error.code, error.message, error.span, hint, text, source))
 
 
-def _as_option(argument: re.Match[str]) -> str:
-    return "--" + {"params": "param", "bases": "base"}.get(argument[1], argument[1].replace("_", "-"))
+def option(argument: str) -> str:
+    """The option that an argument of `compile` is here."""
+    return "--" + {"params": "param", "bases": "base"}.get(argument, argument.replace("_", "-"))
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> None:

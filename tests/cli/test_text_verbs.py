@@ -84,11 +84,24 @@ def test_wrong_context_options(run: Any, options: tuple[str, ...], complaint: st
     assert complaint in " ".join(ran.err.split())
 
 
-@pytest.mark.parametrize("options", [("--total-steps", "0"), ("--base-lr", "-1"), ("--base-lr", "nan")])
-def test_context_values_that_make_no_sense(run: Any, options: tuple[str, ...]) -> None:
-    ran = run("check", "cosine(10)", *options)
-    assert ran.code == 1
-    assert ran.err.startswith("E0402: ")
+@pytest.mark.parametrize("verb", ["check", "plot", "explain"])
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--total-steps", "0"), "expected --total-steps to be a whole number >= 1, got 0"),
+        (("--base-lr", "-1"), "expected --base-lr to be >= 0, got -1.0"),
+        (("--base-lr", "nan"), "expected --base-lr to be a finite number, got nan"),
+        (("--tokens-per-step", "0"), "expected --tokens-per-step to be a number > 0, got 0.0"),
+        (("--base", "base_lr=5"), "expected --base to name targets, as in `weight_decay` or `lr[head]`, got 'base_lr'"),
+        (("--base", "lr=-1"), "expected --base['lr'] to be >= 0, got -1.0"),
+        (("--param", "a-b=1"), "expected a name in --param, got 'a-b'; letters, digits and `_`"),
+        (("--param", "base=1"), "`base` is reserved; choose another name for this param"),
+    ],
+)
+def test_context_values_that_make_no_sense(run: Any, verb: str, options: tuple[str, ...], complaint: str) -> None:
+    ran = run(verb, "cosine(10)", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in " ".join(ran.err.split())
 
 
 def test_fmt(run: Any) -> None:
