@@ -49,13 +49,13 @@ def notes(schedule: "Schedule", total: int | None) -> Iterator[Note]:
         more = "holds its last rate" if length < total else "is cut short"
         message = f"the schedule has {int(length)} steps, the run {total}: it {more}"
         yield Note("N0701", message)
-    for target, group in schedule.tracks:
-        for row in schedule.segments(target, group):
+    for (target, _), track in schedule.tracks.items():
+        for row in track.segments(array("d", track.program.state)):
             if abs(row.jump) > JUMP:
                 change = f"{100 * row.jump:+.3g} %" if math.isfinite(row.jump) else "from 0"
-                yield Note("N0702", f"`{target}` jumps to {row.first:g} at step {row.begin} ({change})")
-    track = schedule.track("lr")
-    if track is not None and track.value(0) == 0:
+                yield Note("N0702", f"`{target}` jumps to {row.first:g} at step {row.begin} ({change})", row.span)
+    rate = schedule.track("lr")
+    if rate is not None and rate.value(0) == 0:
         yield Note("N0704", "update 0 has learning rate 0: it moves nothing")
     for metric in schedule.metrics:
         yield Note("N0713", f'a modifier waits for `observe(..., "{metric}")`: without reports it does nothing')

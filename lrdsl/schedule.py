@@ -1,5 +1,6 @@
 """`compile` and `Schedule`: a text, bound and ready to be asked for rates."""
 
+import math
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -8,16 +9,16 @@ from typing import Any
 
 from lrdsl import checks
 from lrdsl.errors import Note, ScheduleError
-from lrdsl.language.binder import TARGETS, Binder
-from lrdsl.language.context import Context
+from lrdsl.language.context import TARGETS, Context
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
-from lrdsl.program.program import FOREVER, Program
+from lrdsl.language.script import bind_script
+from lrdsl.program.program import STEPS, Program
+from lrdsl.syntax.builder import LANGUAGE
 from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Script
 from lrdsl.track import SegmentRow, Track
 
-LANGUAGE = 1
 Group = str | int | None
 
 
@@ -296,6 +297,8 @@ def compile(
     if not isinstance(text, str):
         if not isinstance(text, Real) or isinstance(text, bool):
             raise TypeError(f"expected a schedule text or a number, got {type(text).__name__}")
+        if not math.isfinite(text):
+            raise ScheduleError("E0402", f"expected a schedule text or a finite rate, got {text!r}")
         text = f"constant({float(text)!r})"
     return bind(text, context)
 
@@ -305,7 +308,7 @@ def bind(text: str, context: Context) -> Schedule:
     script = parse(text)
     try:
         tracks: dict[tuple[str, Group], Track] = {}
-        for target, group, bound in Binder(context).script(script):
+        for (target, group), bound in bind_script(script, context).items():
             base, prev = context.base(target, group), context.prev(target)
             lowered = lower(bound, base, prev, context.total_steps, bound.node, _key(target, group))
             tracks[target, group] = Track(lowered)
@@ -341,6 +344,6 @@ def _whole(step: Any) -> int:
         raise ScheduleError("E0801", f"expected a whole step, got {step!r}")
     if step < 0:
         raise ScheduleError("E0801", f"expected a step >= 0, got {step}")
-    if int(step) >= FOREVER:
-        raise ScheduleError("E0801", f"expected a step below 2**63 - 1, got {step}")
+    if int(step) >= STEPS:
+        raise ScheduleError("E0801", f"expected a step below 2**53, got {step}")
     return int(step)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrdsl import evaluators
-from lrdsl.evaluators.scalar import ScalarEvaluator
+from lrdsl.errors import Span
 from lrdsl.language.lowering import Lowered
 from lrdsl.language.printer import render
-from lrdsl.program.assembler import Assembler
-from lrdsl.program.expr import Expr
-from lrdsl.program.program import FOREVER, Segment
+from lrdsl.program.expr import Expr, const, substitute
+from lrdsl.program.program import FOREVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +21,23 @@ class SegmentRow:
         begin: First step.
         end: Step after the last; inf if it never ends.
         label: The segment's canonical text.
+        modifiers: Canonical texts of the modifiers it goes through, in order.
         first: Value at `begin`.
         last: Value at ``end - 1``; nan for an endless segment.
         out: Value flowing on at `end`; nan for an endless segment.
         jump: ``first`` relative to what stood before, minus 1; 0 where nothing jumps.
+        span: Where the segment is written.
     """
 
     begin: int
     end: float
     label: str
+    modifiers: tuple[str, ...]
     first: float
     last: float
     out: float
     jump: float
+    span: Span
 
 
 class Track:
@@ -70,27 +73,27 @@ class Track:
         end = self.lowered.stretch.end
         return math.inf if end == FOREVER else end
 
-    def settle(self, value: Expr) -> float:
-        """A value that flows from one segment to the next, with the state of now."""
-        if value.constant is not None:
-            return value.constant
-        code = Assembler()
-        segment = Segment(0, code.add([value]))
-        program = self.program
-        closed = code.finish([segment], program.machines, program.state, program.slots, program.metrics)
-        return ScalarEvaluator(closed).value(0, self.state)
-
-    def segments(self) -> tuple[SegmentRow, ...]:
-        """The segment table: begin, end, label, values in and out, jumps."""
+    def segments(self, state: "array[float] | None" = None) -> tuple[SegmentRow, ...]:
+        """The segment table: begin, end, label, values in and out, jumps; at the state of now, or a given one."""
+        state = self.state if state is None else state
         rows: list[SegmentRow] = []
         before: float | None = None
         for piece in self.lowered.stretch.pieces:
-            first = self.value(piece.begin)
             endless = piece.end == FOREVER
-            last = math.nan if endless else self.value(piece.end - 1)
-            out = math.nan if endless else self.settle(piece.out)
+            first = self.evaluator.value(piece.begin, state)
+            last = math.nan if endless else self.evaluator.value(piece.end - 1, state)
+            out = math.nan if endless else _settle(piece.out, state)
             jump = 0.0 if before is None or before == first else (first / before - 1 if before else math.inf)
-            label = render(piece.origin)
-            rows.append(SegmentRow(piece.begin, math.inf if endless else piece.end, label, first, last, out, jump))
+            modifiers = tuple(map(render, piece.modifiers))
+            end = math.inf if endless else piece.end
+            label, span = render(piece.origin), piece.origin.span
+            rows.append(SegmentRow(piece.begin, end, label, modifiers, first, last, out, jump, span))
             before = out
         return tuple(rows)
+
+
+def _settle(value: Expr, state: "array[float]") -> float:
+    """A value that flows from one segment to the next: nothing but the state is left open in it."""
+    settled = substitute(value, {slot: const(x) for slot, x in enumerate(state)}).constant
+    assert settled is not None
+    return settled

@@ -144,4 +144,4 @@ def _row(row: Any) -> list[str]:
     end = "" if math.isinf(row.end) else str(row.end)
     jump = "" if row.jump == 0 else _jump(row.jump)
     first, last, out = ("" if math.isnan(v) else rate(v, 6) for v in (row.first, row.last, row.out))
-    return [str(row.begin), end, row.label, first, last, out, jump]
+    return [str(row.begin), end, " | ".join((row.label, *row.modifiers)), first, last, out, jump]

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from lrdsl.program.arithmetic import FLOATS
 from lrdsl.program.opcodes import NUMBER, OPCODES
 from lrdsl.program.program import Code, Program
+from lrdsl.program.verifier import verify
 
 CONSTANT, STEP, STATE, REPORT = NUMBER["CONSTANT"], NUMBER["STEP"], NUMBER["STATE"], NUMBER["REPORT"]
 LOAD, STORE = NUMBER["LOAD"], NUMBER["STORE"]
@@ -21,6 +22,7 @@ class ScalarEvaluator:
     name = "scalar"
 
     def __init__(self, program: Program) -> None:
+        verify(program)
         self.program = program
         self._begins = [segment.begin for segment in program.segments]
 

@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from lrdsl.errors import ScheduleError, Span
 from lrdsl.language.bound import Argued, Bound, Length
+from lrdsl.language.context import UNIT_KEYWORDS
 from lrdsl.language.formula import trace
 from lrdsl.language.hints import nearest
 from lrdsl.language.printer import render
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, describe, number
 from lrdsl.primitives.signature import INF, Kind, Parameter, Primitive
 from lrdsl.program.expr import const
+from lrdsl.program.program import STEPS
+from lrdsl.program.stretch import half_up
 from lrdsl.syntax import tree
 
 if TYPE_CHECKING:
     from lrdsl.language.binder import Binder
 
 _STEPS_KIND = Kind("steps")
-STEPS = 2**53
-"""No length, position or count reaches this: every step is an exact double."""
-
-
-def half_up(value: Fraction) -> int:
-    """The nearest whole number, halves up."""
-    return (2 * value + 1).__floor__() // 2
 
 
 def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> tuple[Argued, Length | None]:
@@ -158,9 +154,12 @@ class _Conversion:
 
     def value(self) -> Value:
         """The argument as a value; a schedule is an error."""
+        written = self.node.unit if isinstance(self.node, tree.Number) else ""
+        if written in UNIT_KEYWORDS and self.kind.name in ("rate", "rates", "number", "whole", "times"):
+            return Dur(Fraction(0))  # the wrong kind whatever it is bound to: do not ask for a context first
         value = self.binder.bind(self.node)
         if isinstance(value, Bound):
-            message = f"{self.binder.shown(self.node)} is a schedule; {self.needed} is needed here"
+            message = f"{self.called} needs {self.needed}; {self.binder.shown(self.node)} is a schedule"
             raise ScheduleError("E0309", message, self.span)
         return value
 
@@ -252,7 +251,8 @@ class _Conversion:
         """A whole number inside the parameter's range."""
         shown = _short(value.value) if isinstance(value, Num) else self.binder.shown(self.node)
         if not isinstance(value, Num) or value.value.denominator != 1 or value.value < 0:
-            raise self.fail("E0312", f"must be a whole number, not negative, got {shown}")
+            least = "not negative" if self.kind.least <= 0 else f"at least {self.kind.least:g}"
+            raise self.fail("E0312", f"must be a whole number, {least}, got {shown}")
         if value.value >= STEPS:
             raise self.fail("E0404", "must stay below 2**53")
         if not self.kind.admits(value.value):  # type: ignore[arg-type]
@@ -272,7 +272,7 @@ class _Conversion:
         node = self.node
         word = node.id if isinstance(node, tree.Name) else node.value if isinstance(node, tree.String) else None
         if self.kind.name == "metric":
-            if word is None:
+            if not word:
                 raise self.fail("E0314", f"must be a metric name, got {self.binder.shown(node)}", "metric=loss")
             return word
         if word is None or word not in self.kind.words:

@@ -20,120 +20,33 @@ from lrdsl.language.bound import (
     takes_rest,
     takes_until,
 )
-from lrdsl.language.context import UNIT_KEYWORDS, Context
+from lrdsl.language.context import UNIT_KEYWORDS
 from lrdsl.language.formula import FUNCTIONS, NAMES
 from lrdsl.language.hints import nearest
 from lrdsl.language.printer import render
+from lrdsl.language.scope import POINTWISE, VALUE_NAMES, Scope
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, arithmetic, describe, negate, number
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.primitives.signature import BASE, PREV, ObservedModifier, Segment, Structure
 from lrdsl.program.expr import const
 from lrdsl.syntax import tree
 
-TARGETS = ("lr", "weight_decay", "momentum", "dampening", "beta1", "beta2", "eps")
-POINTWISE = {"min": 2, "max": 2, "clamp": 3}
-"""Functions that combine schedules point by point, and the fewest operands they take."""
-NODES = 4096
-VALUE_NAMES = ("total", "inf", "base", "prev")
 
-
-class Binder:
-    """Binds the schedules of one text to one context."""
-
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.repeating = False  # inside repeat or cycle
-        self._lets: dict[str, tuple[tree.Node, int]] = {}
-        self._visible = 0  # how many lets, in order, may be seen
-        self._defining: str | None = None
-        self._nodes = 0
-        for name in context.params:
-            if self._reserved(name):
-                raise ScheduleError("E0210", f"`{name}` is reserved", None, "choose another name for this param")
-        for key in context.bases:
-            if str(key).partition("[")[0] not in TARGETS:
-                message = f"expected bases to name targets, as in `weight_decay` or `lr[head]`, got {key!r}"
-                raise ScheduleError("E0402", message)
-
-    # --- statements -----------------------------------------------------------------------------------------
-
-    def script(self, script: tree.Script) -> list[tuple[str, str | int | None, Bound]]:
-        """Every ``(target, group, schedule)`` of a text."""
-        named: dict[tuple[str, str | int | None], Bound] = {}
-        bare: Bound | None = None
-        for statement in script.statements:
-            if isinstance(statement, tree.Let):
-                self._define(statement)
-            elif isinstance(statement, tree.Assign):
-                if bare is not None:
-                    raise _mixed(statement.span)
-                key = self._target(statement.target)
-                if key in named:
-                    raise ScheduleError("E0213", f"`{render(statement.target)}` is set twice", statement.target.span)
-                named[key] = self.schedule(statement.value)
-            else:
-                if named:
-                    raise _mixed(statement.span)
-                if bare is not None:
-                    message = "a schedule without a name must be the only one"
-                    raise ScheduleError("E0111", message, statement.span, "name them: `lr = …; weight_decay = …`")
-                bare = self.schedule(statement.value)
-        if bare is not None:
-            return [("lr", None, bare)]
-        if not named:
-            span = script.statements[-1].span
-            raise ScheduleError(
-                "E0113", "there is no schedule here, only `let`", span, "add one after it: `let …; lr = …`"
-            )
-        return [(target, group, bound) for (target, group), bound in named.items()]
-
-    def _define(self, let: tree.Let) -> None:
-        name = let.name
-        if self._reserved(name):
-            raise ScheduleError("E0210", f"`{name}` is reserved", let.name_span, "choose another name")
-        if name in self._lets or name in self.context.params:
-            raise ScheduleError("E0211", f"`{name}` is already defined", let.name_span)
-        self._defining = name
-        self.bind(let.value)
-        self._defining = None
-        self._lets[name] = (let.value, self._visible)
-        self._visible += 1
-
-    def _target(self, target: tree.Target) -> tuple[str, str | int | None]:
-        if target.name not in TARGETS:
-            close = nearest(target.name, TARGETS)
-            label = f"did you mean `{close}`?" if close else f"targets are {', '.join(TARGETS)}"
-            if target.name == "betas":
-                label = "`beta1 = …; beta2 = …`"
-            raise ScheduleError("E0212", f"unknown target `{target.name}`", target.span, label)
-        return target.name, target.group
-
-    # --- names ----------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def is_function(name: str) -> bool:
-        """Is `name` a function of the language?"""
-        return name in SEGMENTS or name in MODIFIERS or name in POINTWISE or name in FUNCTIONS
-
-    def _reserved(self, name: str) -> bool:
-        return self.is_function(name) or name in TARGETS or name in NAMES or name in VALUE_NAMES
-
-    def names(self) -> list[str]:
-        """Names a user has defined so far."""
-        return [*self._lets, *self.context.params]
+class Binder(Scope):
+    """Binds the expressions of one text to one context."""
 
     def named(self, node: tree.Name) -> Value | Bound | None:
         """What a `let` or a param of that name is, bound afresh; None if there is none."""
-        found = self._lets.get(node.id)
-        if found is not None and found[1] < self._visible:
+        found = self.lets.get(node.id)
+        if found is not None and found[1] < self.visible:
             value, index = found
-            outer, self._visible = self._visible, index
+            outer, self.visible = self.visible, index
             bound = self.bind(value)
-            self._visible = outer
+            self.visible = outer
             return bound
         if node.id in self.context.params:
             return Num(Fraction(self.context.params[node.id]))
-        if node.id == self._defining:
+        if node.id == self.defining:
             raise ScheduleError("E0214", f"`{node.id}` refers to itself", node.span)
         return None
 
@@ -169,13 +82,6 @@ class Binder:
 
     # --- expressions ----------------------------------------------------------------------------------------
 
-    def count(self, node: tree.Node) -> None:
-        """One more node; E0902 if `let` has expanded to too many."""
-        self._nodes += 1
-        if self._nodes > NODES:
-            message = f"more than {NODES} nodes after `let` is expanded"
-            raise ScheduleError("E0902", message, node.span, "`let` does not shorten: it is expanded at each use")
-
     def shown(self, node: tree.Node) -> str:
         """The text of a node, for messages."""
         text = render(node)
@@ -183,7 +89,13 @@ class Binder:
 
     def bind(self, node: tree.Node) -> Value | Bound:
         """A value or a schedule."""
-        self.count(node)
+        self.enter(node)
+        try:
+            return self._bind(node)
+        finally:
+            self.leave()
+
+    def _bind(self, node: tree.Node) -> Value | Bound:
         match node:
             case tree.Number(value, unit):
                 if unit == "":
@@ -356,7 +268,6 @@ class Binder:
                 message = f"`|` attaches a modifier; there is no modifier `{right.function}`"
                 fix = f"did you mean `{close}`?" if close else f"modifiers: {', '.join(MODIFIERS)}"
             raise ScheduleError("E0505", message, right.function_span, fix)
-        self.count(right)
         if isinstance(primitive, ObservedModifier) and self.repeating:
             message = "a metric-driven modifier inside `repeat` would need one state per round"
             fix = f"repeat(3, cosine(9)) | {right.function}()"
@@ -369,7 +280,3 @@ def _spelled_out(node: tree.Node, value: Value) -> str | None:
     """The segment that a bare value may have been meant for."""
     segment = {Num: "constant", Rate: "constant", Dur: "hold", Open: "hold"}.get(type(value))
     return f"{segment}({render(node)})" if segment else None
-
-
-def _mixed(span: Span) -> ScheduleError:
-    return ScheduleError("E0112", "named and unnamed schedules are mixed", span, "name this one too: `lr = …`")

@@ -1,6 +1,7 @@
 """What a text is bound to: the length of the run, the units, and named numbers."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -8,7 +9,11 @@ from numbers import Integral, Real
 from typing import Any
 
 from lrdsl.errors import ScheduleError
+from lrdsl.program.program import STEPS
 
+TARGETS = ("lr", "weight_decay", "momentum", "dampening", "beta1", "beta2", "eps")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+KEYWORDS = ("let", "true", "false", "rest", "none")
 UNIT_KEYWORDS = {"ep": "steps_per_epoch", "tok": "tokens_per_step", "smp": "samples_per_step", "%": "total_steps"}
 
 
@@ -27,22 +32,25 @@ class Context:
 
     def __post_init__(self) -> None:
         total = self.total_steps
-        if total is not None and (not isinstance(total, Integral) or isinstance(total, bool) or not 1 <= total < 2**53):
-            most = " and below 2**53" if isinstance(total, Integral) and total > 1 else ""
-            raise ScheduleError("E0402", f"expected total_steps to be a whole number >= 1{most}, got {total!r}")
+        if total is not None:
+            if not isinstance(total, Integral) or isinstance(total, bool) or not 1 <= total < STEPS:
+                most = " and below 2**53" if isinstance(total, Integral) and total > 1 else ""
+                raise ScheduleError("E0402", f"expected total_steps to be a whole number >= 1{most}, got {total!r}")
+            self._keep("total_steps", int(total))
         for name in ("steps_per_epoch", "tokens_per_step", "samples_per_step"):
-            value = getattr(self, name)
-            if value is not None and not (_finite(value) and value > 0):
-                raise ScheduleError("E0402", f"expected {name} to be a number > 0, got {value!r}")
-        named = {"base_lr": self.base_lr} if self.base_lr is not None else {}
-        named |= {f"params[{name!r}]": value for name, value in self.params.items()}
-        named |= {f"bases[{name!r}]": value for name, value in self.bases.items()}
-        named |= {f"prevs[{name!r}]": value for name, value in self.prevs.items()}
-        for name, value in named.items():
-            if not _finite(value):
-                raise ScheduleError("E0402", f"expected {name} to be a finite number, got {value!r}")
-            if value < 0 and not name.startswith("params"):
-                raise ScheduleError("E0402", f"expected {name} to be >= 0, got {value!r}")
+            if (value := getattr(self, name)) is not None:
+                exact = _number(name, value, "a number > 0")
+                if not exact > 0:
+                    raise ScheduleError("E0402", f"expected {name} to be a number > 0, got {value!r}")
+                self._keep(name, exact)
+        if self.base_lr is not None:
+            self._keep("base_lr", _rate("base_lr", self.base_lr))
+        self._keep("params", {_name(name): _number(f"params[{name!r}]", x) for name, x in self.params.items()})
+        self._keep("bases", {_target(key): _rate(f"bases[{key!r}]", x) for key, x in self.bases.items()})
+        self._keep("prevs", {str(key): _rate(f"prevs[{key!r}]", x) for key, x in self.prevs.items()})
+
+    def _keep(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # frozen for everybody else
 
     def steps(self, unit: str) -> Fraction | None:
         """Steps in one of `unit`, exactly; None if the context does not say."""
@@ -55,14 +63,12 @@ class Context:
     def base(self, target: str, group: str | int | None) -> float | None:
         """The base of a target and group: the most exact one that is known."""
         keys = ([f"{target}[{group}]"] if group is not None else []) + [target]
-        found = next((float(self.bases[key]) for key in keys if key in self.bases), None)
-        if found is None and target == "lr" and self.base_lr is not None:
-            return float(self.base_lr)
-        return found
+        found = next((self.bases[key] for key in keys if key in self.bases), None)
+        return self.base_lr if found is None and target == "lr" else found
 
     def prev(self, target: str) -> float | None:
         """The value that flows into the first segment of a target; None: its base."""
-        return float(self.prevs[target]) if target in self.prevs else None
+        return self.prevs.get(target)
 
     def plain(self) -> dict[str, float | int]:
         """Plain numbers by name, for checkpoints."""
@@ -71,11 +77,49 @@ class Context:
         for name in names:
             value = getattr(self, name)
             if value is not None:
-                given[name] = int(value) if name == "total_steps" else float(value)
-        given |= {f"param {name}": float(value) for name, value in sorted(self.params.items())}
-        given |= {f"base {name}": float(value) for name, value in sorted(self.bases.items())}
-        return given | {f"prev {name}": float(value) for name, value in sorted(self.prevs.items())}
+                given[name] = value
+        given |= {f"param {name}": value for name, value in sorted(self.params.items())}
+        given |= {f"base {name}": value for name, value in sorted(self.bases.items())}
+        return given | {f"prev {name}": value for name, value in sorted(self.prevs.items())}
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+def _number(called: str, value: Any, wanted: str = "a finite number") -> float:
+    """A finite number as a float, whatever library it comes from."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise ScheduleError("E0402", f"expected {called} to be {wanted}, got {_short(value)}")
+
+
+def _rate(called: str, value: Any) -> float:
+    number = _number(called, value)
+    if number < 0:
+        raise ScheduleError("E0402", f"expected {called} to be >= 0, got {value!r}")
+    return number
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name in KEYWORDS:
+        hint = "letters, digits and `_`; no keyword"
+        raise ScheduleError("E0402", f"expected a name in params, got {name!r}", hint=hint)
+    return name
+
+
+def _target(key: Any) -> str:
+    """``weight_decay`` or ``lr[head]``; the base of ``lr`` has an argument of its own."""
+    target, bracket, group = str(key).partition("[")
+    if target not in TARGETS or bool(bracket) != group.endswith("]") or group == "]":
+        message = f"expected bases to name targets, as in `weight_decay` or `lr[head]`, got {key!r}"
+        raise ScheduleError("E0402", message)
+    if key == "lr":
+        raise ScheduleError("E0402", "the base of `lr` is base_lr; bases are for the others")
+    return str(key)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value) if not isinstance(value, int) or value.bit_length() < 200 else "a very large number"
+    return shown if len(shown) <= 60 else shown[:57] + "..."

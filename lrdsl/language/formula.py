@@ -8,7 +8,7 @@ from lrdsl.language.hints import nearest
 from lrdsl.language.values import Dur, Num, Rate, number
 from lrdsl.primitives import MODIFIERS
 from lrdsl.program import expr as f
-from lrdsl.program.elementary import PI_HI
+from lrdsl.program.elementary import PI_HI, two_product
 from lrdsl.program.expr import Expr, const, symbol
 from lrdsl.syntax import tree
 
@@ -16,7 +16,25 @@ if TYPE_CHECKING:
     from lrdsl.language.binder import Binder
 
 NAMES = ("t", "n", "u", "step", "base", "prev", "total", "pi")
-INVERSE_PI = 0.3183098861837907
+INVERSE_PI, INVERSE_PI_LO = 0.3183098861837907, -1.9678676675182486e-17
+
+
+def _half_turns(x: Any) -> tuple[Any, Any]:
+    """``x / pi`` as a whole number's sign and what is left of it, with all its digits even where x is large."""
+    high, low = two_product(x, INVERSE_PI)
+    whole = f.floor(high + 0.5)
+    sign = 1.0 - 2.0 * (whole - 2.0 * f.floor(0.5 * whole))
+    return sign, (high - whole) + (low + x * INVERSE_PI_LO)
+
+
+def _sin(x: Any) -> Any:
+    sign, rest = _half_turns(x)
+    return sign * f.sinpi(rest)
+
+
+def _cos(x: Any) -> Any:
+    sign, rest = _half_turns(x)
+    return sign * f.cospi(rest)
 
 
 def _tanh(x: Any) -> Any:
@@ -36,7 +54,7 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "abs": (1, abs),
     "ceil": (1, f.ceil),
     "clamp": (3, _clamp),
-    "cos": (1, lambda x: f.cospi(x * INVERSE_PI)),
+    "cos": (1, _cos),
     "cospi": (1, f.cospi),
     "exp": (1, f.exp),
     "exp2": (1, f.exp2),
@@ -45,7 +63,7 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "log2": (1, f.log2),
     "mod": (2, lambda a, b: a - b * f.floor(a / b)),
     "pow": (2, f.power),
-    "sin": (1, lambda x: f.sinpi(x * INVERSE_PI)),
+    "sin": (1, _sin),
     "sinpi": (1, f.sinpi),
     "sqrt": (1, f.sqrt),
     "tanh": (1, _tanh),
@@ -83,7 +101,14 @@ def fold(function: Callable[..., Any], operands: list[Any]) -> Any:
 
 def trace(node: tree.Node, binder: "Binder", *, ends: bool) -> Expr:
     """`node` as a formula; ``u`` and ``n`` exist only if the segment `ends`."""
-    binder.count(node)
+    binder.enter(node)
+    try:
+        return _trace(node, binder, ends)
+    finally:
+        binder.leave()
+
+
+def _trace(node: tree.Node, binder: "Binder", ends: bool) -> Expr:
 
     def sub(child: tree.Node) -> Expr:
         return trace(child, binder, ends=ends)

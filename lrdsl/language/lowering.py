@@ -26,6 +26,17 @@ def lower(
     bound: Bound, base: float | None, prev: float | None, total: int | None, whole: tree.Node, target: str
 ) -> Lowered:
     """The Program of one target's schedule, entered at `prev` or else at its base; `whole` is its text's node."""
+    try:
+        return _lower(bound, base, prev, total, whole, target)
+    except ScheduleError as error:
+        if error.code != "E0907" or error.span is not None:
+            raise
+        raise ScheduleError(error.code, error.message, whole.span, error.hint) from None
+
+
+def _lower(
+    bound: Bound, base: float | None, prev: float | None, total: int | None, whole: tree.Node, target: str
+) -> Lowered:
     memory = Memory()
     start = symbol("base") if base is None else const(base)
     entry = start if prev is None else const(prev)

@@ -11,7 +11,6 @@ from fractions import Fraction
 from typing import Any
 
 from lrdsl.errors import ScheduleError, Span
-from lrdsl.language.arguments import STEPS, half_up
 from lrdsl.language.bound import (
     Argued,
     Bound,
@@ -31,11 +30,11 @@ from lrdsl.primitives.observed import State
 from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
 from lrdsl.program import expr as f
 from lrdsl.program.expr import REPORT, STEP, Expr, const, substitute
-from lrdsl.program.program import FOREVER
-from lrdsl.program.stretch import Piece, Stretch, combine, join
+from lrdsl.program.program import FOREVER, STEPS
+from lrdsl.program.stretch import Piece, Stretch, combine, half_up, join
 from lrdsl.syntax import tree
 
-ENDLESS = Fraction(FOREVER)
+WITHOUT_END = Fraction(FOREVER)
 
 _COMBINE: Mapping[str, Callable[..., Expr]] = {
     "add": lambda a, b: a + b,
@@ -102,7 +101,7 @@ class Place:
 
     def _segment(self, bound: BoundSegment) -> Stretch:
         exact = self._end(bound.length, bound.node) if bound.length else self.position
-        begin, end = self.begin, FOREVER if exact == ENDLESS else half_up(exact)
+        begin, end = self.begin, FOREVER if exact == WITHOUT_END else half_up(exact)
         n = float("inf") if end == FOREVER else end - begin
         arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
         if bound.length:
@@ -121,7 +120,7 @@ class Place:
 
     def _end(self, length: Length, node: tree.Node) -> Fraction:
         if length.kind == "inf":
-            return ENDLESS
+            return WITHOUT_END
         if length.kind == "steps":
             return self.position + length.steps
         if length.kind == "until":
@@ -136,7 +135,7 @@ class Place:
         return self.stop
 
     def _arguments(self, primitive: Primitive, argued: Argued, node: tree.Node) -> dict[str, Any]:
-        symbols = {"base": self.base, "prev": self.prev}
+        symbols: dict[str | int, Any] = {"base": self.base, "prev": self.prev}
 
         def fill(value: Any) -> Any:
             if isinstance(value, tuple):
@@ -205,7 +204,7 @@ class Place:
     def _pointwise(self, bound: BoundPointwise) -> Stretch:
         schedules = [self.put(operand) for operand in bound.operands if not isinstance(operand, Expr)]
         longest = max(schedules, key=lambda stretch: stretch.end)
-        symbols = {"base": self.base, "prev": self.prev}
+        symbols: dict[str | int, Any] = {"base": self.base, "prev": self.prev}
 
         def level(rate: Expr) -> Stretch:
             value = substitute(rate, symbols)
@@ -222,14 +221,14 @@ class Place:
             def operation(a: Expr, b: Expr) -> Expr:
                 return a * b / self.base  # type: ignore[no-any-return]
 
-        return _bounded(combine(operands, operation, lambda *origins: _relabel(bound, origins)), bound.node)
+        return _bounded(combine(operands, operation, lambda *pieces: _combined(bound, pieces)), bound.node)
 
     def _modified(self, bound: BoundModified) -> Stretch:
         body = self.put(bound.body)
         primitive, call = bound.primitive, bound.node.right
         arguments = self._arguments(primitive, bound.arguments, call)
         if not isinstance(primitive, ObservedModifier):
-            return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)))
+            return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
         slot, slots = self.memory.claim(primitive)
         cells = State(slots)
         update = primitive.function(cells, REPORT, **arguments)
@@ -237,7 +236,7 @@ class Place:
         traced = [x if isinstance(x, Expr) else const(x) for x in fresh]
         metric = self.memory.metric(arguments["metric"])
         self.memory.machines.append(TracedMachine(metric, body.begin, body.end, slot, traced))
-        return body.map(lambda v: primitive.modified(v, cells, arguments))
+        return body.map(lambda v: primitive.modified(v, cells, arguments), call)
 
 
 def _known(value: Any) -> float | None:
@@ -268,10 +267,17 @@ def _bounded(stretch: Stretch, node: tree.Node) -> Stretch:
     return stretch
 
 
-def _relabel(bound: BoundPointwise, origins: tuple[Any, ...]) -> tree.Node:
-    """The text of one piece of a combination: the operation over the pieces that run there."""
+def written(piece: Piece) -> tree.Node:
+    """What a piece runs, as it would be written: its segment, and the modifiers it went through."""
+    node: tree.Node = piece.origin
+    for call in piece.modifiers:
+        node = tree.Pipe(node, call, span=node.span)
+    return node
+
+
+def _combined(bound: BoundPointwise, pieces: tuple[Piece, ...]) -> tree.Node:
+    """The text of one piece of a combination: the operation over the pieces that run there, if all do."""
     node = bound.node
-    known = [origin for origin in origins if origin is not None]
-    if isinstance(node, tree.Binary) and len(known) == 2:
-        return replace(node, left=known[0], right=known[1])
-    return known[0] if len(known) == 1 and bound.operation in ("mul", "add") else node
+    if isinstance(node, tree.Binary) and len(pieces) == 2 and all(piece.origin is not None for piece in pieces):
+        return replace(node, left=written(pieces[0]), right=written(pieces[1]))
+    return node

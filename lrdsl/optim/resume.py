@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeGuard
 from lrdsl.errors import ScheduleError
 from lrdsl.optim.binding import bases_of
 from lrdsl.optim.ownership import Binding
-from lrdsl.schedule import LANGUAGE, Schedule
+from lrdsl.schedule import Schedule
+from lrdsl.syntax.builder import LANGUAGE
 
 Reschedule = bool | Literal["branch"]
 """What loading a checkpoint of another schedule does."""

@@ -6,14 +6,15 @@ from typing import Any, Protocol
 from lrdsl.errors import ScheduleError
 from lrdsl.primitives.signature import INF, Body, Multiple, NonNegative, Times, structure
 from lrdsl.program.expr import const, floor, fresh, power, round_index, round_start, substitute
-from lrdsl.program.program import FOREVER
-from lrdsl.program.stretch import Piece, Stretch
+from lrdsl.program.program import FOREVER, STEPS
+from lrdsl.program.stretch import Piece, Stretch, half_up
 
 
 class Stage(Protocol):
-    """Where a structural primitive stands, and how it lowers what it was given."""
+    """Where a structural primitive stands, and how it lowers what it was given: what ``language/place.py`` offers."""
 
     clock: Any
+    position: Fraction
     pace: Any
     begin: int
     prev: Any
@@ -87,7 +88,7 @@ def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> St
     length, name = one.end, "cycle" if times == INF else "repeat"
     if one.endless:
         message = f"the body of `{name}` never ends, so there is no second round"
-        raise ScheduleError("E0503", message, hint="give it a length: `n=`")
+        raise ScheduleError("E0503", message, body.node.span, "give it a length: `n=`")
     if length == 0:
         raise ScheduleError("E0406", f"the body of `{name}` has no steps")
 
@@ -108,13 +109,14 @@ def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> St
     if times == INF:
         piece = Piece(stage.begin, FOREVER, value, value, stage.origin, marks)
         return Stretch((piece,), stage.begin, FOREVER, Fraction(FOREVER), value)
-    end = stage.begin + _sum_of_lengths(length, int(times), mult)
-    if end >= 2**53:
+    steps = _sum_of_lengths(length, int(times), mult)
+    end, exact = half_up(stage.position + steps), stage.position + steps
+    if end >= STEPS:
         raise ScheduleError("E0404", f"`{name}` would end beyond step 2**53 - 1")
     last = filled(one.out, const(times - 1), const(length), power(mult, const(times - 1)))
     out = substitute(last, {"step": stage.now(end)})
     piece = Piece(stage.begin, end, value, out, stage.origin, marks)
-    return Stretch((piece,), stage.begin, end, Fraction(end), out)
+    return Stretch((piece,), stage.begin, end, exact, out)
 
 
 def _sum_of_lengths(length: int, times: int, mult: int) -> int:

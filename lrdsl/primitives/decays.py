@@ -7,7 +7,7 @@ from typing import Any
 from lrdsl.errors import ScheduleError
 from lrdsl.primitives.at import At
 from lrdsl.primitives.signature import (
-    FOREVER,
+    ENDLESS,
     PREV,
     Formula,
     NonNegative,
@@ -24,7 +24,7 @@ from lrdsl.program.expr import Expr, const, floor, power, select, sqrt, substitu
 
 
 @segment()
-def exponential(at: At, gamma: Positive, every: Span = 1, from_: Rate = PREV, n: Steps = FOREVER) -> Any:
+def exponential(at: At, gamma: Positive, every: Span = 1, from_: Rate = PREV, n: Steps = ENDLESS) -> Any:
     """Smooth exponential curve.
 
         lr(t) = from * gamma**(t / every)
@@ -48,7 +48,7 @@ def exponential(at: At, gamma: Positive, every: Span = 1, from_: Rate = PREV, n:
 
 
 @segment()
-def step(at: At, every: Period, gamma: Positive = 0.1, from_: Rate = PREV, n: Steps = FOREVER) -> Any:
+def step(at: At, every: Period, gamma: Positive = 0.1, from_: Rate = PREV, n: Steps = ENDLESS) -> Any:
     """Staircase: one factor every ``every`` steps.
 
         lr(t) = from * gamma**floor(t / every)
@@ -79,7 +79,7 @@ def multistep(
     gamma: Positive = 0.1,
     values: Rates = None,
     from_: Rate = PREV,
-    n: Steps = FOREVER,
+    n: Steps = ENDLESS,
 ) -> Any:
     """A cut at each milestone, or a value between milestones.
 
@@ -109,7 +109,7 @@ def multistep(
     for earlier, later in itertools.pairwise(at_):
         if later < earlier:
             raise ScheduleError("E0602", f"`at` must not decrease: {later} comes after {earlier}")
-    late = next((milestone for milestone in at_ if milestone >= at.n > 0), None)
+    late = next((milestone for milestone in at_ if milestone >= at.n), None)
     if late is not None:
         raise ScheduleError("E0604", f"milestone {late} is never reached: the segment has {at.n:g} steps")
     if values is None:
@@ -136,7 +136,7 @@ def _choose(t: Any, at: Sequence[int], values: Sequence[Any]) -> Any:
 
 
 @segment()
-def inverse_sqrt(at: At, timescale: Span, from_: Rate = PREV, n: Steps = FOREVER) -> Any:
+def inverse_sqrt(at: At, timescale: Span, from_: Rate = PREV, n: Steps = ENDLESS) -> Any:
     """Decay with the inverse square root of time.
 
         lr(t) = from * sqrt(timescale / (timescale + t))
@@ -160,7 +160,7 @@ def inverse_sqrt(at: At, timescale: Span, from_: Rate = PREV, n: Steps = FOREVER
 
 
 @segment()
-def inverse_time(at: At, rate: NonNegative, every: Span = 1, from_: Rate = PREV, n: Steps = FOREVER) -> Any:
+def inverse_time(at: At, rate: NonNegative, every: Span = 1, from_: Rate = PREV, n: Steps = ENDLESS) -> Any:
     """Decay with the inverse of time.
 
         lr(t) = from / (1 + rate * t / every)
@@ -184,7 +184,7 @@ def inverse_time(at: At, rate: NonNegative, every: Span = 1, from_: Rate = PREV,
 
 
 @segment()
-def expr(at: At, formula: Formula, n: Steps = FOREVER) -> Any:
+def expr(at: At, formula: Formula, n: Steps = ENDLESS) -> Any:
     """A formula of one's own.
 
         lr(t) = formula(t, n, u, step, base, prev, total)

@@ -3,12 +3,12 @@
 from typing import Any
 
 from lrdsl.errors import ScheduleError
-from lrdsl.primitives.signature import NonNegative, OptionalRate, modifier
-from lrdsl.program.expr import Expr, const, maximum, minimum
+from lrdsl.primitives.signature import NonNegative, Rate, modifier
+from lrdsl.program.expr import Expr, maximum, minimum
 
 
 @modifier
-def clamp(value: Expr, min: OptionalRate = None, max: OptionalRate = None) -> Expr:
+def clamp(value: Expr, min: Rate = None, max: Rate = None) -> Expr:
     """Keep the learning rate within bounds.
 
         lr = min(max(v, min), max),   v the value of the left side
@@ -54,4 +54,4 @@ def scale(value: Expr, k: NonNegative) -> Expr:
         >>> lrdsl.compile("hold() | scale(0.5)", base_lr=0.2).lr(0)
         0.1
     """
-    return const(k) * value
+    return value * k

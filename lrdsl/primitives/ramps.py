@@ -3,7 +3,7 @@
 from typing import Any
 
 from lrdsl.primitives.at import At
-from lrdsl.primitives.signature import BASE, FOREVER, PREV, Positive, PositiveRate, Rate, Shape, Steps, segment
+from lrdsl.primitives.signature import BASE, ENDLESS, PREV, Positive, PositiveRate, Rate, Shape, Steps, segment
 from lrdsl.program.expr import Expr, expm1, log, log1p, maximum, minimum, mix, select, sinpi, sqrt, square
 from lrdsl.program.expr import power as raised
 
@@ -191,7 +191,7 @@ def geometric(at: At, n: Steps, to: PositiveRate, from_: PositiveRate = PREV) ->
 
 
 @segment()
-def hold(at: At, n: Steps = FOREVER) -> Any:
+def hold(at: At, n: Steps = ENDLESS) -> Any:
     """Keep the incoming learning rate.
 
         lr(t) = prev
@@ -208,7 +208,7 @@ def hold(at: At, n: Steps = FOREVER) -> Any:
 
 
 @segment()
-def constant(at: At, value: Rate, n: Steps = FOREVER) -> Any:
+def constant(at: At, value: Rate, n: Steps = ENDLESS) -> Any:
     """A learning rate that is written down.
 
         lr(t) = value

@@ -25,12 +25,11 @@ class Kind:
     above: float = -INF
     least: float = -INF
     below: float = INF
-    most: float = INF
     words: tuple[str, ...] = ()
 
     def admits(self, value: float) -> bool:
         """Is a number inside the stated range?"""
-        return self.above < value < self.below and self.least <= value <= self.most
+        return self.above < value < self.below and self.least <= value
 
     @property
     def range(self) -> str:
@@ -55,8 +54,6 @@ Rate = Annotated[Any, Kind("rate")]
 """A rate: absolute, ``0.1x``, or in terms of ``base`` and ``prev``."""
 PositiveRate = Annotated[Any, Kind("rate", above=0)]
 """A rate that must be above 0."""
-OptionalRate = Annotated[Any, Kind("rate")]
-"""A rate that may be left out."""
 Rates = Annotated[tuple[Any, ...] | None, Kind("rates")]
 Number = Annotated[float, Kind("number")]
 Positive = Annotated[float, Kind("number", above=0)]
@@ -76,7 +73,7 @@ PREV: Any = symbol("prev")
 """Default of ``from``: the rate on entering the segment."""
 BASE: Any = symbol("base")
 """``1x``."""
-FOREVER: Any = INF
+ENDLESS: Any = INF
 """Default of an ``n`` that may be left out."""
 
 

@@ -11,9 +11,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lrdsl.errors import ScheduleError
 from lrdsl.program import elementary
 from lrdsl.program.arithmetic import FLOATS
 from lrdsl.program.opcodes import OPCODES
+
+DEPTH = 256
+"""Operations that stand inside each other, at most; whoever walks a formula may recurse."""
 
 
 class Expr:
@@ -23,12 +27,15 @@ class Expr:
     ``REPORT`` and ``SYMBOL`` (payload: a name that `substitute` must fill in before assembly).
     """
 
-    __slots__ = ("operands", "operation", "payload")
+    __slots__ = ("depth", "operands", "operation", "payload")
 
     def __init__(self, operation: str, operands: tuple["Expr", ...] = (), payload: Any = None) -> None:
         self.operation = operation
         self.operands = operands
         self.payload = payload
+        self.depth: int = 1 + max((x.depth for x in operands), default=0)
+        if self.depth > DEPTH:
+            raise ScheduleError("E0907", f"the Program is too large: a formula is nested deeper than {DEPTH}")
 
     @property
     def constant(self) -> float | None:
@@ -153,14 +160,14 @@ def apply(operation: str, *operands: Scalar) -> Any:
     return _MEANING[operation](FLOATS, *(float(x) for x in operands if not isinstance(x, Expr)))
 
 
-def substitute(root: Expr, symbols: Mapping[str, Expr]) -> Expr:
-    """`root` with symbols (and ``step``) replaced by name, folding what becomes constant."""
+def substitute(root: Expr, symbols: Mapping[str | int, Expr]) -> Expr:
+    """`root` with symbols (and ``step``) replaced by name, state by slot; what becomes constant folds."""
     done: dict[int, Expr] = {}
 
     def visit(node: Expr) -> Expr:
         found = done.get(id(node))
         if found is None:
-            if node.operation in ("SYMBOL", "STEP") and node.payload in symbols:
+            if node.operation in ("SYMBOL", "STEP", "STATE") and node.payload in symbols:
                 found = symbols[node.payload]
             elif node.operands:
                 operands = tuple(visit(x) for x in node.operands)
@@ -296,6 +303,8 @@ def expm1(a: Scalar) -> Any:
 def power(x: Scalar, y: Scalar, over: float = 1.0) -> Any:
     """``x ** (y / over)``; where only `x` is known now, its logarithm is taken and divided now, in double-double."""
     base = x.constant if isinstance(x, Expr) else float(x)
+    if base == 1.0:
+        return const(1.0) if isinstance(y, Expr) else 1.0
     if base is not None and 0.0 < base < elementary.INF and isinstance(y, Expr) and y.constant is None:
         high, low = elementary.divide(*elementary.log2_of(base), over)
         return apply("POWER_OF", y, high, low)

@@ -12,6 +12,8 @@ from lrdsl.program.opcodes import OPCODES
 
 FOREVER = 2**63 - 1
 """The end of a stretch that never ends."""
+STEPS = 2**53
+"""No step, length or count reaches this: below it every whole number is a double."""
 STACK = 64
 """Numbers on the stack, and as many locals, at most."""
 CODE = 4096

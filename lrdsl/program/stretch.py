@@ -17,12 +17,17 @@ from lrdsl.program.expr import Expr, const, select, substitute
 from lrdsl.program.program import CODE, FOREVER
 
 
+def half_up(value: Fraction) -> int:
+    """The nearest whole number, halves up."""
+    return (2 * value + 1).__floor__() // 2
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One formula over ``[begin, end)``.
 
-    `out` is its value at `end`, `origin` the tree node it came from, `marks` steps inside it where the
-    formula changes (the boundaries of the first round of a `repeat`).
+    `out` is its value at `end`, `origin` the tree node it came from, `modifiers` the calls that changed it since,
+    `marks` steps inside it where the formula changes (the boundaries of the first round of a `repeat`).
     """
 
     begin: int
@@ -31,6 +36,7 @@ class Piece:
     out: Expr
     origin: Any
     marks: tuple[int, ...] = ()
+    modifiers: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,12 @@ class Stretch:
         """Does it run for ever?"""
         return self.end == FOREVER
 
-    def map(self, change: Callable[[Expr], Expr]) -> "Stretch":
-        """The same stretch with every value changed alike."""
-        pieces = tuple(replace(p, value=change(p.value), out=change(p.out)) for p in self.pieces)
+    def map(self, change: Callable[[Expr], Expr], modifier: Any) -> "Stretch":
+        """The same stretch with every value changed alike, by a modifier's call."""
+        pieces = tuple(
+            replace(p, value=change(p.value), out=change(p.out), modifiers=(*p.modifiers, modifier))
+            for p in self.pieces
+        )
         return replace(self, pieces=pieces, out=change(self.out))
 
     def at(self, begin: int) -> Piece:
@@ -95,5 +104,5 @@ def combine(parts: Sequence[Stretch], operation: Callable[..., Expr], origin: Ca
         outs = [p.out if p.end == end else substitute(p.value, {"step": const(end)}) for p in here]
         value, out = operation(*(p.value for p in here)), operation(*outs)
         marks = tuple(mark for p in here for mark in p.marks if begin < mark < end)
-        pieces.append(Piece(begin, end, value, out, origin(*(p.origin for p in here)), marks))
+        pieces.append(Piece(begin, end, value, out, origin(*here), marks))
     return replace(longest, pieces=tuple(pieces), out=operation(*(part.out for part in parts)))

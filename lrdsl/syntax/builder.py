@@ -14,7 +14,7 @@ from lrdsl.syntax.lexical_errors import MAX_WORD, too_long
 if TYPE_CHECKING:
     from lark import Token
 
-LANGUAGE = "1"
+LANGUAGE = 1
 MAX_STATEMENTS = 256
 MAX_ITEMS = 1024
 
@@ -36,7 +36,7 @@ class Builder:
     def pragma(self, children: list[tree.Number]) -> None:
         """``lrdsl 1;``. Reduced before the rest is read: another language may look different."""
         (version,) = children
-        if version.text != LANGUAGE:
+        if version.text != str(LANGUAGE):
             message = f"this lrdsl reads language {LANGUAGE}, the text asks for {version.text}"
             raise ScheduleError("E0110", message, version.span)
 

@@ -1,0 +1,73 @@
+"""`Scope`: what names may mean while a text is bound, and how much of it there is."""
+
+from lrdsl.errors import ScheduleError
+from lrdsl.language.context import KEYWORDS, TARGETS, Context
+from lrdsl.language.formula import FUNCTIONS, NAMES
+from lrdsl.primitives import MODIFIERS, SEGMENTS
+from lrdsl.syntax import tree
+
+POINTWISE = {"min": 2, "max": 2, "clamp": 3}
+"""Functions that combine schedules point by point, and the fewest operands they take."""
+VALUE_NAMES = ("total", "inf", "base", "prev")
+NODES = 4096
+DEPTH = 64
+
+
+class Scope:
+    """The names of one text: functions and words of the language, params, and every `let` so far."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.repeating = False  # inside repeat or cycle
+        self.lets: dict[str, tuple[tree.Node, int]] = {}  # what it stands for, and how many lets that may see
+        self.visible = 0  # how many lets, in order, may be seen
+        self.defining: str | None = None
+        self._nodes = 0
+        self._depth = 0
+        for name in context.params:
+            if self.reserved(name):
+                raise ScheduleError("E0210", f"`{name}` is reserved", None, "choose another name for this param")
+
+    @staticmethod
+    def is_function(name: str) -> bool:
+        """Is `name` a function of the language?"""
+        return name in SEGMENTS or name in MODIFIERS or name in POINTWISE or name in FUNCTIONS
+
+    def reserved(self, name: str) -> bool:
+        """May nobody give `name` a meaning of their own?"""
+        words = (*TARGETS, *NAMES, *VALUE_NAMES, *KEYWORDS)
+        return self.is_function(name) or name in words
+
+    def names(self) -> list[str]:
+        """Names a user has defined so far."""
+        return [*self.lets, *self.context.params]
+
+    def enter(self, node: tree.Node) -> None:
+        """One node more, one level deeper: `let` expands, so both are bounded here again."""
+        self._nodes += 1
+        self._depth += 1
+        if self._nodes > NODES:
+            message = f"more than {NODES} nodes after `let` is expanded"
+            raise ScheduleError("E0902", message, node.span, "`let` does not shorten: it is expanded at each use")
+        if self._depth > DEPTH:
+            message = f"nested deeper than {DEPTH} after `let` is expanded"
+            raise ScheduleError("E0901", message, node.span, "`let` does not flatten: it is expanded at each use")
+
+    def leave(self) -> None:
+        """Back up one level."""
+        self._depth -= 1
+
+    def define(self, let: tree.Let) -> None:
+        """Check a new name; from `defined` on it may be used."""
+        if self.reserved(let.name):
+            raise ScheduleError("E0210", f"`{let.name}` is reserved", let.name_span, "choose another name")
+        if let.name in self.names():
+            raise ScheduleError("E0211", f"`{let.name}` is already defined", let.name_span)
+        self.defining = let.name
+
+    def defined(self, let: tree.Let) -> None:
+        """The definition is right; what it took does not count, only what its uses will."""
+        self.defining = None
+        self.lets[let.name] = (let.value, self.visible)
+        self.visible += 1
+        self._nodes = 0

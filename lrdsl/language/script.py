@@ -1,0 +1,66 @@
+"""A whole text: its `let`s, its targets, and the schedule of each."""
+
+from lrdsl.errors import ScheduleError, Span
+from lrdsl.language.binder import Binder
+from lrdsl.language.bound import Bound
+from lrdsl.language.context import TARGETS, Context
+from lrdsl.language.hints import nearest
+from lrdsl.language.printer import render
+from lrdsl.language.values import Word, describe
+from lrdsl.syntax import tree
+
+Key = tuple[str, str | int | None]
+"""A target and a group; None is every group."""
+
+
+def bind_script(script: tree.Script, context: Context) -> dict[Key, Bound]:
+    """The schedule of every target and group that a text names; a bare one is that of ``lr``."""
+    binder = Binder(context)
+    named: dict[Key, Bound] = {}
+    bare: Bound | None = None
+    for statement in script.statements:
+        if isinstance(statement, tree.Let):
+            _define(statement, binder)
+        elif isinstance(statement, tree.Assign):
+            if bare is not None:
+                raise _mixed(statement.span)
+            key = _key(statement.target)
+            if key in named:
+                raise ScheduleError("E0213", f"`{render(statement.target)}` is set twice", statement.target.span)
+            named[key] = binder.schedule(statement.value)
+        else:
+            if named:
+                raise _mixed(statement.span)
+            if bare is not None:
+                message = "a schedule without a name must be the only one"
+                raise ScheduleError("E0111", message, statement.span, "name them: `lr = …; weight_decay = …`")
+            bare = binder.schedule(statement.value)
+    if bare is not None:
+        return {("lr", None): bare}
+    if not named:
+        span = script.statements[-1].span
+        raise ScheduleError("E0113", "there is no schedule here, only `let`", span, "add one after it: `let …; lr = …`")
+    return named
+
+
+def _define(let: tree.Let, binder: Binder) -> None:
+    binder.define(let)
+    value = binder.bind(let.value)
+    if isinstance(value, Word):
+        message = f"`{let.name}` would be {describe(value)}; `let` holds a number, a duration, a rate or a schedule"
+        raise ScheduleError("E0309", message, let.value.span)
+    binder.defined(let)
+
+
+def _key(target: tree.Target) -> Key:
+    if target.name not in TARGETS:
+        close = nearest(target.name, TARGETS)
+        label = f"did you mean `{close}`?" if close else f"targets are {', '.join(TARGETS)}"
+        if target.name == "betas":
+            label = "`beta1 = …; beta2 = …`"
+        raise ScheduleError("E0212", f"unknown target `{target.name}`", target.span, label)
+    return target.name, target.group
+
+
+def _mixed(span: Span) -> ScheduleError:
+    return ScheduleError("E0112", "named and unnamed schedules are mixed", span, "name this one too: `lr = …`")
