@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import math
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
+
+KINDS: dict[type, str] = {dict: "a mapping", list: "a list", type(None): "empty", bool: "true or false"}
 
 
 def load(file: Path) -> Any:
@@ -34,13 +36,25 @@ def schedule(document: Any, key: str, file: Path) -> str:
     for part in key.split("."):
         found = _entry(found, part, seen, file)
         seen = f"{seen}.{part}".lstrip(".")
-    if isinstance(found, int | float) and not isinstance(found, bool):
-        return f"constant({found!r})"
-    if not isinstance(found, str):
-        kind = {dict: "a mapping", list: "a list", type(None): "empty", bool: "true or false"}.get(type(found))
-        raise click.UsageError(f"expected a schedule at `{key}` of {file}; it is {kind or type(found).__name__}")
-    # YAML 1.1 reads 1e-3, which has no point, as a string.
-    return f"constant({found})" if re.fullmatch(r"\d+(\.\d+)?(e[+-]?\d+)?", found) else found
+    number = _number(found)
+    if number is not None and math.isfinite(number):
+        return f"constant({repr(number).removesuffix('.0')})"
+    if number is not None or not isinstance(found, str):
+        kind = "not finite" if number is not None else KINDS.get(type(found), type(found).__name__)
+        raise click.UsageError(f"expected a schedule at `{key}` of {file}; it is {kind}")
+    return found
+
+
+def _number(found: Any) -> float | None:
+    """The number that an entry is, or is the text of: YAML 1.1 reads 1e-3, which has no point, as a string."""
+    if not isinstance(found, int | float | str) or isinstance(found, bool):
+        return None
+    try:
+        return float(found)  # which also strips
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return None
 
 
 def _entry(parent: Any, part: str, seen: str, file: Path) -> Any:

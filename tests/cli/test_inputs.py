@@ -59,6 +59,30 @@ def test_yaml(run: Any, config: str, key: str, text: str) -> None:
     assert run("fmt", "--file", config, "--key", key).out == text + "\n"
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("3", "constant(3)"), ("'5e-4 '", "constant(0.0005)"), ("'+0.5'", "constant(0.5)"), ("' .5'", "constant(0.5)"),
+        ("'1_000'", "constant(1000)"), ("1E-5", "constant(1e-5)"), ("1.e+3", "constant(1000)"), ("'2.'", "constant(2)"),
+        ("'1e300'", "constant(1e300)"), (f"{2**53 + 1}", f"constant({2**53})"),
+    ],
+)  # fmt: skip
+def test_whatever_reads_as_a_number_is_a_constant(run: Any, tmp_path: Path, written: str, text: str) -> None:
+    (tmp_path / "c.yaml").write_text(f"lr: {written}\n")
+    ran = run("fmt", "--file", str(tmp_path / "c.yaml"), "--key", "lr")
+    assert (ran.code, ran.err) == (0, "")
+    assert float(ran.out[len("constant(") : -2]) == float(text[len("constant(") : -1])
+    assert run("plot", "--file", str(tmp_path / "c.yaml"), "--key", "lr", "--at", "0").code == 0
+
+
+@pytest.mark.parametrize("written", [".nan", ".inf", "-.inf", "'nan'", "'inf'", "1" + "0" * 400, "1e999"])
+def test_a_number_that_is_not_finite_is_no_schedule(run: Any, tmp_path: Path, written: str) -> None:
+    (tmp_path / "c.yaml").write_text(f"lr: {written}\n")
+    ran = run("check", "--file", str(tmp_path / "c.yaml"), "--key", "lr")
+    assert (ran.code, ran.out) == (2, "")
+    assert "it is not finite" in ran.err
+
+
 @pytest.mark.parametrize("key", ["train.float", "train.numeric"])
 def test_numbers_are_constants(run: Any, config: str, key: str) -> None:
     assert run("plot", "--file", config, "--key", key, "--at", "7").out.split() == ["step", "lr", "7", "0.001"]
