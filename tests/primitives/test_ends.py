@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lrdsl
-from lrdsl.primitives import SEGMENTS
 
 RAMPS = [
     "linear({n}, from={start}, to={end})",
@@ -33,11 +32,6 @@ DECAYS = {
 }
 rates = st.floats(1e-12, 1e3)
 lengths = st.integers(1, 100) | st.integers(1, 2**50)
-
-
-def test_every_segment_with_a_length_is_here():
-    named = {text.partition("(")[0] for text in (*RAMPS, *DECAYS)} | {"hold", "constant"}
-    assert named == {name for name, primitive in SEGMENTS.items() if primitive.length}
 
 
 @pytest.mark.parametrize("text", RAMPS)

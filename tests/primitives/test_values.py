@@ -1,10 +1,12 @@
 """Every primitive against values worked out elsewhere: the specification, closed forms, hand, torch."""
 
+import re
 import warnings
 
 import pytest
 
 import lrdsl
+from lrdsl.primitives import MODIFIERS, SEGMENTS
 from tests.cases import CASES, PEERS
 
 
@@ -21,6 +23,11 @@ def test_value(case):
 def test_names_are_unique():
     names = [case.name for case in (*CASES, *PEERS)]
     assert len(names) == len(set(names))
+
+
+def test_every_primitive_has_a_row():
+    called = {name for case in CASES for name in re.findall(r"[a-z_0-9]+(?=\()", case.text)}
+    assert not {*SEGMENTS, *MODIFIERS} - called
 
 
 def torch_rates(peer):
