@@ -130,6 +130,8 @@ CORRECT = {
     "some gradients missing": Case(plain([[5], [6], [7]]), missing=lambda index, step: (index + step) % 3 == 0),
     "all gradients missing": Case(plain([[5], [6]]), missing=lambda index, step: True),
     "gradients late": Case(plain([[5], [6]]), missing=lambda index, step: step < 2),
+    "gradients alternate between twins": Case(plain([[5], [5]]), missing=lambda index, step: (index + step) % 2 == 0),
+    "both sliced": Case(laid_out([[4, 5], [7]], sliced), layout=sliced),
     "requires_grad False": Case(_frozen),
     "float32 beside float64": Case(_mixed),
     "float32 beside float64 in groups": Case(_mixed, groups=3),

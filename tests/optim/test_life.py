@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import gc
 import pickle
@@ -100,6 +101,15 @@ def test_a_refused_group_changes_nothing(group: Any, message: str) -> None:
         optimizer.add_param_group(group(old, new))
     assert fingerprint(optimizer) == before and len(optimizer.schedules) == 1
     optimizer.step()
+
+
+def test_adding_a_group_does_not_hide_a_foreign_write() -> None:
+    old, new = parameters([(5,), (6,)])
+    optimizer = lrdsl.SGD([old], lr=1.0, schedule="hold()")
+    optimizer.param_groups[0]["lr"] = 0.3
+    with pytest.raises(RuntimeError, match="another scheduler"):
+        optimizer.add_param_group({"params": [new]})
+    assert len(optimizer.param_groups) == 1
 
 
 def test_groups_changed_by_hand() -> None:
@@ -230,6 +240,47 @@ def test_state_replaced_by_hand(backend: str) -> None:
                 state["exp_avg"] = torch.full_like(state["exp_avg"], 0.5)
             a.init_state()
     assert_close(ours, theirs, 1e-3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_state_exchanged_as_a_whole(backend: str) -> None:
+    params = parameters([(5,)])
+    optimizer = lrdsl.AdamW(params, backend=backend)
+    for step in range(3):
+        fill_gradients(params, seed=step)
+        optimizer.step()
+        if step == 1:
+            optimizer.state = collections.defaultdict(dict)
+    assert optimizer.state[params[0]]["step"] == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_plans_are_kept(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = parameters([(5,), (4, 6)])
+    params.append(Parameter(torch.randn(4, 12)[:, ::2]))
+    optimizer = lrdsl.AdamW(params, backend=backend)
+    fill_gradients(params, seed=0)
+    optimizer.step()
+    addresses = [tensor.data_ptr() for state in optimizer.state.values() for tensor in state.values()]
+    params[0].grad = None
+    optimizer.step()
+    plan, plans = optimizer._stepper.backend.plan, []
+    monkeypatch.setattr(optimizer._stepper.backend, "plan", lambda *args: plans.append(1) or plan(*args))
+    for step in range(4):
+        optimizer.zero_grad()
+        fill_gradients(params, seed=step)
+        optimizer.step()
+    assert len(plans) == 1, "for the gradient that came back"
+    assert [tensor.data_ptr() for state in optimizer.state.values() for tensor in state.values()] == addresses
+
+
+def test_init_state_refuses_what_a_step_refuses() -> None:
+    params = parameters([(5,)])
+    optimizer = lrdsl.AdamW(params)
+    params[0].data = torch.zeros(1).expand(5)
+    with pytest.raises(ValueError, match="overlaps itself"):
+        optimizer.init_state()
+    assert not optimizer.state
 
 
 def test_state_of_another_shape_is_refused() -> None:

@@ -154,14 +154,18 @@ def test_branch_starts_anew_at_the_rate_in_force() -> None:
 def test_a_branch_resumes_at_every_step() -> None:
     text = "(linear(4, to=0.1x) | plateau(patience=0, factor=0.5)) >> constant(0.25x)"
     optimizer = resumed(text, "branch", checkpoint())
+    seen = []
     for _ in range(7):
+        seen.append(optimizer.param_groups[0]["lr"])
         again = resumed(text, False, through_a_file(optimizer.state_dict()))
         assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
         for side in (optimizer, again):
             side.step()
             side.observe(1.0)
         assert fingerprint(again) == fingerprint(optimizer)
-    assert optimizer.param_groups[0]["lr"] == 0.25 * 0.8, "the base is the constructor's"
+    # from 0.4 towards 0.08 in 4 steps; the second to the fourth report cut it
+    assert seen[:4] == pytest.approx([0.4, 0.32, 0.24 * 0.5, 0.16 * 0.25])
+    assert seen[4:] == [0.2, 0.2, 0.2], "the base is the constructor's"
 
 
 def test_a_branch_of_every_target() -> None:

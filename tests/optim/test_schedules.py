@@ -145,6 +145,14 @@ def test_groups_have_their_own_base_and_schedule() -> None:
     ]
 
 
+def test_groups_of_one_name_keep_their_bases() -> None:
+    first, second = parameters([(3,), (3,)])
+    groups = [{"params": [first], "name": "x", "lr": 1.0}, {"params": [second], "name": "x", "lr": 0.5}]
+    optimizer = lrdsl.SGD(groups, schedule="lr[x] = linear(4)")
+    optimizer.step()
+    assert [rate(optimizer, i) for i in range(2)] == [0.75, 0.375]
+
+
 def test_group_by_index_and_a_group_without_schedule() -> None:
     first, second, third = parameters([(3,), (3,), (3,)])
     groups = [{"params": [first]}, {"params": [second]}, {"params": [third], "schedule": None, "lr": 7.0}]
@@ -283,6 +291,14 @@ def test_long_clocks(clock: int) -> None:
     assert optimizer.clock == clock + 1
 
 
+def test_params_are_copied() -> None:
+    given = {"k": 0.5}
+    optimizer = lrdsl.SGD(parameters([(3,)]), lr=1.0, schedule="k * hold()", schedule_params=given)
+    given["k"] = 0.25
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert rate(optimizer) == 0.5
+
+
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 FAULTY = {
@@ -308,6 +324,15 @@ def test_an_unusable_rate_holds_the_last_one_applied(fault: str) -> None:
     saved = optimizer.state_dict()["param_groups"][0]["schedule_state"]
     assert saved["faults"] == {"lr": 1002}
     assert torch.isfinite(p[0]).all()
+
+
+def test_what_is_held_was_applied_not_only_published() -> None:
+    optimizer = lrdsl.SGD(parameters([(3,)]), lr=1.0, schedule=FAULTY["nan"])
+    optimizer.step()
+    assert optimizer.state_dict()["param_groups"][0]["schedule_state"]["applied"] == {"lr": 1.0}
+    optimizer.set_clock(500)
+    optimizer.set_clock(1003)
+    assert rate(optimizer) == 1.0
 
 
 def test_a_beta_of_one_is_held_as_well() -> None:

@@ -184,12 +184,48 @@ def test_wider_and_narrower_moments() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_zero_momentum_buffer_counts_as_none(backend: str) -> None:
     fresh, loaded = parameters([(5,)]), parameters([(5,)])
-    a, b = (lrdsl.SGD(p, lr=0.1, momentum=0.9, dampening=0.5, backend=backend) for p in (fresh, loaded))
-    b.init_state()
-    b.load_state_dict(through_a_file(b.state_dict()))
+    a, b, source = (lrdsl.SGD(p, lr=0.1, momentum=0.9, dampening=0.5, backend=backend) for p in (fresh, loaded, loaded))
+    source.init_state()
+    b.load_state_dict(through_a_file(source.state_dict()))
     for side, params in ((a, fresh), (b, loaded)):
         run(side, params, range(4))
     assert torch.equal(fresh[0], loaded[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_buffer_starts_with_the_first_update_that_uses_it(backend: str) -> None:
+    ours, theirs = parameters([(5,)]), parameters([(5,)])
+    a = lrdsl.SGD(ours, lr=0.1, momentum=0.9, dampening=0.5, backend=backend)
+    b = torch.optim.SGD(theirs, lr=0.1, momentum=0.9, dampening=0.5)
+    a.init_state()
+    for step in range(5):
+        for side in (a, b):
+            side.param_groups[0]["momentum"] = 0.0 if step < 2 else 0.9
+        fill_gradients(ours, theirs, seed=step)
+        a.step()
+        b.step()
+    assert_close(ours, theirs, 0.1, spread=40.0)
+
+
+def test_what_the_checkpoint_lacks_goes() -> None:
+    params = parameters([(5,), (6,)])
+    optimizer = lrdsl.AdamW(params)
+    run(optimizer, params, range(2))
+    saved = optimizer.state_dict()
+    del saved["state"][1]
+    optimizer.load_state_dict(saved)
+    assert set(optimizer.state) == {params[0]}
+    run(optimizer, params, range(1))
+    assert [int(optimizer.state[p]["step"]) for p in params] == [3, 1]
+
+
+def test_other_entries_of_a_group_are_copied() -> None:
+    optimizer = lrdsl.SGD(parameters([(5,)]))
+    saved = optimizer.state_dict()
+    saved["param_groups"][0]["layers"] = [1, 2]
+    optimizer.load_state_dict(saved)
+    saved["param_groups"][0]["layers"].append(3)
+    assert optimizer.param_groups[0]["layers"] == [1, 2]
 
 
 def test_options_come_from_the_checkpoint_the_schedule_from_the_constructor() -> None:
