@@ -229,7 +229,7 @@ CLOSED = [
         range(0, 50, 3),
         lambda t: 1e-3 * (math.cos(math.pi * t / 200) ** 2 + 1 - t / 50),
     ),
-    formula("scaled", "0.5 * linear(1000) / 4", range(0, 1000, 99), lambda t: 1e-3 * (1 - t / 1000) / 8),
+    formula("scaled-and-divided", "0.5 * linear(1000) / 4", range(0, 1000, 99), lambda t: 1e-3 * (1 - t / 1000) / 8),
     formula(
         "maximum",
         "max(linear(100), 2e-4, 0.3x)",

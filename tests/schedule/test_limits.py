@@ -20,6 +20,12 @@ def doubled(first, how, times, last="{}"):
     return f"let a0 = {first}; {lets}{last.format(f'a{times}')}"
 
 
+def chained(first, step, times):
+    """A `let` that names the one before it, so many times."""
+    lets = "".join(f"let a{i + 1} = {step.format(f'a{i}')}; " for i in range(times))
+    return f"let a0 = {first}; {lets}a{times}"
+
+
 def listed(items, separator=", "):
     return separator.join(map(str, items))
 
@@ -30,6 +36,8 @@ REFUSED = {
     "let-bomb-of-numbers": ("E0902", doubled("3", "*", 30, "constant({})")),
     "let-bomb-of-formulas": ("E0902", doubled("1", "+", 30, "expr({})")),
     "let-bomb-in-a-formula": ("E0902", doubled("2", "*", 11, "expr(" + listed(["{0}"] * 9, " + ") + ")")),
+    "let-chain": ("E0901", chained("cosine(10)", "0.5 * {}", 100)),
+    "let-chain-of-repeats": ("E0901", chained("cosine(10)", nested("repeat(1, ", "{}", ")", 20), 10)),
     "4000-segments": ("E0902", listed(["hold(1)"] * 4000, " >> ")),
     "power-tower": ("E0105", "constant(10**10**10)"),
     "power-tower-of-twos": ("E0105", "constant(2**2**2**2**2**2)"),
