@@ -315,7 +315,7 @@ EXACT = [
     exact("comparison", "expr(where(t < 2, base / 2, base * (t >= 3)))", {0: 0.5, 1: 0.5, 2: 0.0, 3: 1.0}),
     exact("remainder", "expr(mod(t, 3) / 4)", {0: 0, 1: 0.25, 2: 0.5, 3: 0, 3_000_001: 0.25}),
     exact("precedence", "expr(abs(-2 ** 2) / 8 + 2 ** -1)", {0: 1.0}),
-    exact("scaled", "hold(1) >> linear(4) | scale(0.5)", {0: 0.5, 1: 0.5, 3: 0.25, 5: 0.0}),
+    exact("scaled-sequence", "hold(1) >> linear(4) | scale(0.5)", {0: 0.5, 1: 0.5, 3: 0.25, 5: 0.0}),
     exact("far", "linear(2**52)", {0: 1.0, 2**51: 0.5, 2**52: 0.0}),
     exact("group", "lr = hold(); lr[head] = 0.5 * hold()", {0: 1.0}),
 ]
