@@ -30,8 +30,6 @@ FLOOR = {name: floor for floor, names in enumerate(LAYERS) for name in names}
 LAZY_UPWARD = {
     # A public face that imports only when asked; importing lrdsl runs none of it.
     ("schedule", "plotting"),
-    # The checks are handed a schedule; they name its type only.
-    ("checks", "schedule"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -66,6 +64,12 @@ def test_imports_point_down(path: Path) -> None:
         there = layer(module)
         if there in FLOOR and (here, there) not in LAZY_UPWARD:
             assert FLOOR[there] <= FLOOR[here], f"{here} imports {module} from a higher layer"
+
+
+def test_every_import_upward_is_needed() -> None:
+    edges = {(own(path), layer(module)) for path in FILES for module in imports(path) if module.startswith("lrdsl")}
+    upward = {(here, there) for here, there in edges if there in FLOOR and FLOOR[there] > FLOOR[here]}
+    assert not LAZY_UPWARD - upward
 
 
 ONLY = {
