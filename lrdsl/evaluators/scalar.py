@@ -48,6 +48,7 @@ class ScalarEvaluator:
         stack: list[float] = []
         kept = [0.0] * program.locals
         for operation, argument in program.code[code.start : code.start + code.count]:
+            # What moves data reaches into the evaluator, so each spells it out; the rest is the opcode's own meaning.
             if operation == CONSTANT:
                 stack.append(program.constants[argument])
             elif operation == STEP:

@@ -43,6 +43,7 @@ class VectorEvaluator(ScalarEvaluator):
         stack: list[Any] = []
         kept: list[Any] = [0.0] * program.locals
         for operation, argument in program.code[code.start : code.start + code.count]:
+            # The moves of scalar.py, over arrays; the verifier lets no REPORT into a value.
             if operation == CONSTANT:
                 # A whole array, so that no opcode meets Python's own float rules.
                 stack.append(np.full(steps.shape, program.constants[argument]))
