@@ -93,7 +93,9 @@ def test_wrong_context_options(run: Any, options: tuple[str, ...], complaint: st
         (("--base-lr", "nan"), "expected --base-lr to be a finite number, got nan"),
         (("--tokens-per-step", "0"), "expected --tokens-per-step to be a number > 0, got 0.0"),
         (("--base", "base_lr=5"), "expected --base to name targets, as in `weight_decay` or `lr[head]`, got 'base_lr'"),
-        (("--base", "lr=-1"), "expected --base['lr'] to be >= 0, got -1.0"),
+        (("--base", "eps=-1"), "expected --base['eps'] to be >= 0, got -1.0"),
+        (("--base", "lr=1"), "the base of `lr` is --base-lr;"),
+        (("--param", "a-b=1"), "expected a name in --param, got 'a-b';"),
         (("--param", "base=1"), "`base` is reserved; choose another name for this param"),
     ],
 )
