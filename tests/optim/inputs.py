@@ -228,6 +228,9 @@ REFUSED = {
     "another dtype's memory": Wrong(
         _sharing(lambda w: [w[:, :4], w.view(torch.float64)[:, 1:]]), ValueError, "parameter 2 shares memory"
     ),
+    "a wider dtype's memory": Wrong(
+        _sharing(lambda w: [w.view(torch.float64)[:, :2], w[:, 3:]]), ValueError, "parameter 2 shares memory"
+    ),
     "listed twice": Wrong(_twice, ValueError, "listed twice"),
     "no leaf": Wrong(_with(lambda: Parameter(torch.zeros(3)) * 2), ValueError, "non-leaf"),
     "no tensor": Wrong(_with(lambda: 3.0), TypeError, "Tensors"),  # type: ignore[arg-type, return-value]

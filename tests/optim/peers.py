@@ -12,12 +12,11 @@ import torch
 from torch.nn import Parameter
 
 import lrdsl
-from lrdsl.evaluators import native
+from lrdsl.evaluators import native, python_only
 
-BACKENDS = [
-    pytest.param("native", marks=pytest.mark.skipif(native.extension() is None, reason=f"not run: {native.reason()}")),
-    "python",
-]
+WITHOUT_NATIVE = "LRDSL_BACKEND=python is set" if python_only() else native.reason()
+needs_native = pytest.mark.skipif(bool(WITHOUT_NATIVE), reason=f"not run: {WITHOUT_NATIVE}")
+BACKENDS = [pytest.param("native", marks=needs_native), "python"]
 DTYPES = [torch.float32, torch.float64]
 
 

@@ -72,6 +72,22 @@ def test_gradient_on_another_device() -> None:
         check_gradient("w", p, torch.zeros(3, device="meta"))
 
 
+def test_the_python_step_looks_at_every_shape() -> None:
+    """Torch would only notice in the middle of the update."""
+    params = parameters([(5,), (4, 3)])
+    optimizer = KINDS["adamw"].ours(params, backend="python")
+    for step in range(2):
+        fill_gradients(params, seed=step)
+        if step == 1:
+            params[1].grad.data = torch.ones(3, 4)
+            before = fingerprint(optimizer)
+            with pytest.raises(ValueError, match=r"parameter 1: expected shape \(4, 3\), got \(3, 4\)"):
+                optimizer.step()
+            assert fingerprint(optimizer) == before
+        else:
+            optimizer.step()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_errors_name_the_parameter(backend: str) -> None:
     named = [("encoder.weight", parameters([[3]])[0]), ("encoder.bias", parameters([[2]])[0])]

@@ -16,6 +16,7 @@ from tests.optim.peers import (  # noqa: E402
     VARIANTS,
     assert_close,
     fill_gradients,
+    needs_native,
     parameters,
     twins,
 )
@@ -49,11 +50,10 @@ def test_as_torch(variant: str, backend: str, dtype: Any, peer: str) -> None:
             torch.testing.assert_close(a.state[p][key], value, rtol=1e-5, atol=1e-6)
 
 
+@needs_native
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_native_has_the_bits_of_torchs_fused_kernel_on_whole_blocks(variant: str, dtype: Any) -> None:
-    if lrdsl.evaluators.native.extension() is None:
-        pytest.skip(f"not run: {lrdsl.evaluators.native.reason()}")
     kind = VARIANTS[variant]
     ours = parameters([(16,), (64,), (1024,), (8, 32)], dtype)
     theirs = twins(ours)
