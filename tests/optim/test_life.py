@@ -21,6 +21,7 @@ from lrdsl.evaluators import native  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
     BACKENDS,
     KINDS,
+    WITHOUT_NATIVE,
     assert_close,
     fill_gradients,
     fingerprint,
@@ -388,7 +389,8 @@ def test_eight_threads_step_eight_optimizers() -> None:
 # --- backends -------------------------------------------------------------------------------------------------------
 
 
-def test_doctor() -> None:
+def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LRDSL_BACKEND", raising=False)
     plain = lrdsl.SGD(parameters([(3,)])).doctor()
     assert plain["backend"] == ("python" if WITHOUT_NATIVE else "native")
     assert plain["why"] == (WITHOUT_NATIVE or f"the extension is live, with {native.extension().isa()}")
