@@ -12,6 +12,7 @@ PIP_ARGS =
 
 PYTHON = $(VENV)/bin/python
 PIP = $(PYTHON) -m pip
+FORMATTED = csrc/*.h csrc/*.cpp tests/native/*.cpp
 NATIVE = $(wildcard csrc/*.h csrc/*.cpp csrc/*.inc csrc/CMakeLists.txt)
 
 # Stamps say what an environment holds, so they live in it.
@@ -59,12 +60,12 @@ lint: $(INSTALLED)
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(VENV)/bin/clang-format --dry-run -Werror csrc/*.h csrc/*.cpp
+	$(VENV)/bin/clang-format --dry-run -Werror $(FORMATTED)
 
 format: $(INSTALLED)
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
-	$(VENV)/bin/clang-format -i csrc/*.h csrc/*.cpp
+	$(VENV)/bin/clang-format -i $(FORMATTED)
 
 wheel: $(INSTALLED)
 	rm -rf build/lib* build/bdist*

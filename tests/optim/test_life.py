@@ -389,8 +389,7 @@ def test_eight_threads_step_eight_optimizers() -> None:
 # --- backends -------------------------------------------------------------------------------------------------------
 
 
-def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LRDSL_BACKEND", raising=False)
+def test_doctor() -> None:
     plain = lrdsl.SGD(parameters([(3,)])).doctor()
     assert plain["backend"] == ("python" if WITHOUT_NATIVE else "native")
     assert plain["why"] == (WITHOUT_NATIVE or f"the extension is live, with {native.extension().isa()}")
