@@ -17,28 +17,24 @@ NATIVE = $(wildcard csrc/*.h csrc/*.cpp csrc/*.inc csrc/CMakeLists.txt)
 
 # Stamps say what an environment holds, so they live in it.
 STAMP = $(VENV)/.lrdsl
-ifeq ($(TORCH),skip)
-HAS_TORCH = $(PYTHON)
-else
-HAS_TORCH = $(STAMP)-$(subst =,-,$(TORCH))
-endif
 INSTALLED = $(STAMP)-installed
 
-.PHONY: build run test slow bench lint format wheel clean
+.DELETE_ON_ERROR:
+.PHONY: build run test slow bench lint format wheel clean FORCE
 
 build: $(INSTALLED)
 
 $(PYTHON):
 	$(PY) -m venv $(VENV)
+	$(PIP) --version
 
-ifneq ($(TORCH),skip)
-$(HAS_TORCH): | $(PYTHON)
-	$(PIP) install $(PIP_ARGS) '$(TORCH)'
-	touch $@
-endif
+# Holds the requirement that was installed: another TORCH installs another torch.
+$(STAMP)-torch: FORCE | $(PYTHON)
+	@[ '$(TORCH)' = "$$(cat $@ 2>/dev/null)" ] || \
+	  { { [ '$(TORCH)' = skip ] || $(PIP) install $(PIP_ARGS) '$(TORCH)'; } && echo '$(TORCH)' > $@; }
 
 # Editable: Python edits need no reinstall, native ones rebuild what they touch.
-$(INSTALLED): setup.py pyproject.toml $(NATIVE) | $(HAS_TORCH)
+$(INSTALLED): setup.py pyproject.toml $(NATIVE) | $(STAMP)-torch
 	$(PIP) install $(PIP_ARGS) -e '.[dev]'
 	touch $@
 
