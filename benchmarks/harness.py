@@ -78,7 +78,7 @@ def environment() -> dict[str, Any]:
     module = native.extension()
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "commit": _output("git", "rev-parse", "--short", "HEAD"),
+        "commit": _output("git", "describe", "--always", "--dirty", "--exclude=*"),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform()},
         "versions": {
             "python": platform.python_version(),

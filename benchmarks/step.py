@@ -23,6 +23,7 @@ CASES = {
     "300 x 4096, 1 group": (300, 4096, 1, 60, 10),
     "300 x 768, 100 groups": (300, 768, 100, 40, 5),
     "300 x 768, 300 groups": (300, 768, 300, 40, 3),
+    "300 x 768, half the gradients in turn": (300, 768, 1, 40, 10),
     "1 x 20 M, 1 group": (1, 20_000_000, 1, 30, 2),
 }
 
@@ -72,6 +73,22 @@ def with_sequential(count: int, size: int, groups: int) -> Callable[[], Any]:
     return stepped(opt, torch.optim.lr_scheduler.SequentialLR(opt, [warmup, cosine], [500]))
 
 
+def alternating(step: Callable[[], Any]) -> Callable[[], Any]:
+    """Steps where half of the parameters have a gradient, then the other half, as with two losses in turn."""
+    parameters = [p for group in step.__self__.param_groups for p in group["params"]]  # type: ignore[attr-defined]
+    gradients = [p.grad for p in parameters]
+    half = 0
+
+    def run() -> None:
+        nonlocal half
+        half = 1 - half
+        for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            parameter.grad = gradient if index % 2 == half else None
+        step()
+
+    return run
+
+
 def main(wanted: str = "") -> None:
     """Measure, print, keep."""
     results = {}
@@ -81,9 +98,12 @@ def main(wanted: str = "") -> None:
         peers: dict[str, Callable[[], Any]] = {
             "lrdsl": ours(count, size, groups),
             "torch fused, fixed rate": fused(count, size, groups).step,
-            "torch fused + LambdaLR": with_lambda(count, size, groups),
-            "torch fused + SequentialLR": with_sequential(count, size, groups),
         }
+        if "in turn" in name:
+            peers = {peer: alternating(step) for peer, step in peers.items()}
+        else:
+            peers["torch fused + LambdaLR"] = with_lambda(count, size, groups)
+            peers["torch fused + SequentialLR"] = with_sequential(count, size, groups)
         results[name] = compare(interleave(peers, rounds=rounds, repeat=repeat))
         table(f"AdamW fp32, {name} ({torch.get_num_threads()} threads)", results[name])
     if not wanted:
