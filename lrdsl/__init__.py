@@ -6,6 +6,7 @@
 0.0003
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from lrdsl._version import __version__
@@ -21,7 +22,11 @@ __all__ = ["SGD", "Adam", "AdamW", "Note", "Schedule", "ScheduleError", "__versi
 def __getattr__(name: str) -> Any:
     # The optimizers need torch; everything else must not import it.
     if name in ("SGD", "Adam", "AdamW"):
-        from lrdsl import optim
-
+        try:
+            from lrdsl import optim
+        except ImportError as error:
+            if "torch" in sys.modules:
+                raise
+            raise ImportError(f"lrdsl.{name} needs torch: pip install 'lrdsl[torch]'") from error
         return getattr(optim, name)
     raise AttributeError(f"module 'lrdsl' has no attribute {name!r}")

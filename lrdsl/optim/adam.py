@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from lrdsl.optim.base import Optimizer
 from lrdsl.optim.binding import Units
-from lrdsl.optim.groups import Group, number
+from lrdsl.optim.groups import Group, flag, number, pair
 from lrdsl.optim.hypers import AMSGRAD, DECOUPLED, MAXIMIZE, Hyper
 from lrdsl.optim.moments import State, write_step
 from lrdsl.optim.resume import Reschedule
@@ -19,15 +19,15 @@ from lrdsl.program.elementary import power
 
 
 def _read_group(index: int, group: Group) -> Hyper:
-    beta1, beta2 = group["betas"]
+    beta1, beta2 = pair(index, "betas", group["betas"])
     return Hyper(
         weight_decay=number(index, "weight_decay", group["weight_decay"]),
         beta1=number(index, "beta1", beta1, below=1.0),
         beta2=number(index, "beta2", beta2, below=1.0),
         eps=number(index, "eps", group["eps"]),
-        flags=MAXIMIZE * bool(group["maximize"])
-        | AMSGRAD * bool(group["amsgrad"])
-        | DECOUPLED * bool(group["decoupled_weight_decay"]),
+        flags=MAXIMIZE * flag(index, "maximize", group["maximize"])
+        | AMSGRAD * flag(index, "amsgrad", group["amsgrad"])
+        | DECOUPLED * flag(index, "decoupled_weight_decay", group["decoupled_weight_decay"]),
     )
 
 
@@ -63,6 +63,7 @@ RULES = Rules(
     read_group=_read_group,
     state_keys=_state_keys,
     update=_update,
+    fixed={"capturable": False},
 )
 
 
@@ -89,7 +90,7 @@ class Adam(Optimizer):
         maximize: Climb instead.
         decoupled_weight_decay: Decay the parameter itself, as ``AdamW`` does.
         foreach, fused: Accepted for the sake of torch's signature; the step is always fused.
-        differentiable: Must be False.
+        capturable, differentiable: Must be False.
         schedule: A text of the schedule language. It may govern ``lr weight_decay beta1 beta2 eps``. None: a plain
             optimizer that obeys ``group["lr"]``.
         total_steps: Updates of the whole run; ``total``, ``rest`` and ``%`` need it.
@@ -136,6 +137,7 @@ class Adam(Optimizer):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
@@ -156,7 +158,7 @@ class Adam(Optimizer):
             "amsgrad": amsgrad,
             "maximize": maximize,
             "foreach": foreach,
-            "capturable": False,
+            "capturable": capturable,
             "differentiable": differentiable,
             "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
@@ -186,7 +188,7 @@ class AdamW(Adam):
     Source: Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization, https://arxiv.org/abs/1711.05101
     """
 
-    _rules = replace(RULES, fixed={"decoupled_weight_decay": True})
+    _rules = replace(RULES, fixed={**RULES.fixed, "decoupled_weight_decay": True})
 
     def __init__(
         self,
@@ -199,6 +201,7 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
         schedule: str | float | None = None,
@@ -219,6 +222,7 @@ class AdamW(Adam):
             amsgrad,
             maximize=maximize,
             foreach=foreach,
+            capturable=capturable,
             differentiable=differentiable,
             fused=fused,
             decoupled_weight_decay=True,

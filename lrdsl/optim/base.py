@@ -1,6 +1,7 @@
 """The life of an optimizer: its groups and their schedules, the step, the clock."""
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -12,7 +13,16 @@ from lrdsl.errors import ScheduleError
 from lrdsl.optim import resume
 from lrdsl.optim import state as checkpoint
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, columns
-from lrdsl.optim.groups import Group, named_parameters, number, own_copy, report, settle
+from lrdsl.optim.groups import (
+    Group,
+    check_initialised,
+    check_rate,
+    check_switches,
+    named_parameters,
+    own_copy,
+    report,
+    settle,
+)
 from lrdsl.optim.moments import blank_momentum
 from lrdsl.optim.ownership import Binding, Column, plain
 from lrdsl.optim.resume import Reschedule
@@ -33,10 +43,11 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(
         self, params: ParamsT, defaults: dict[str, Any], units: Units, reschedule: Reschedule, backend: str
     ) -> None:
-        if defaults["differentiable"]:
-            raise ValueError("differentiable=True: the fused step has no derivative; torch.optim has one")
         if reschedule not in (False, True, "branch"):
             raise ValueError(f"expected reschedule to be False, True or 'branch', got {reschedule!r}")
+        if not isinstance(units.params, Mapping | None):
+            kind = type(units.params).__name__
+            raise TypeError(f"expected schedule_params to be a mapping of names to numbers, got {kind}")
         self._units = replace(units, params=dict(units.params or {}))
         self._reschedule = reschedule
         self._backend = backend
@@ -104,9 +115,13 @@ class Optimizer(torch.optim.Optimizer):
             ValueError: ``step`` is not a whole number, or lies before the start of a schedule.
         """
         first = max((binding.origin for binding in self._bindings if binding), default=0)
-        if not isinstance(step, int) or isinstance(step, bool) or not first <= step < 2**53:
+        try:
+            clock = -1 if isinstance(step, bool) else operator.index(step)
+        except TypeError:
+            clock = -1
+        if not first <= clock < 2**53:
             raise ValueError(f"expected the clock to be a whole number >= {first}, got {step!r}")
-        self._clock = step
+        self._clock = clock
         self._publish()
 
     @property
@@ -170,6 +185,7 @@ class Optimizer(torch.optim.Optimizer):
         for index in indices:
             groups[index].update(settle(groups[index], self._rules.options))
             self._check_group(index, groups[index])
+        check_initialised(groups)
         check_parameters(named_parameters(groups))
         obstacle(self._backend, groups)
         bases = self._bases + [bases_of(groups[index], self._rules.targets) for index in indices]
@@ -184,7 +200,8 @@ class Optimizer(torch.optim.Optimizer):
         self._rebuild()
 
     def _check_group(self, index: int, group: Group) -> None:
-        number(index, "lr", group["lr"])
+        check_switches(index, group)
+        check_rate(index, group["lr"])
         self._rules.read_group(index, group)
 
     def _bind(self, index: int, bases: Sequence[Bases]) -> Schedule | None:
@@ -264,10 +281,16 @@ class Optimizer(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         self._remember()
         own = ("_units", "_reschedule", "_backend", "_clock", "_bases", "_bindings", "_ready")
-        return super().__getstate__() | {name: getattr(self, name) for name in own}
+        unstarted = [
+            (i, j)
+            for i, group in enumerate(self.param_groups)
+            for j, p in enumerate(group["params"])
+            if p in self._unstarted
+        ]
+        return super().__getstate__() | {name: getattr(self, name) for name in own} | {"_unstarted": unstarted}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._columns = []
-        self._unstarted = set(blank_momentum(self.state))
+        self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._rebuild()

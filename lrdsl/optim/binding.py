@@ -32,13 +32,18 @@ def bases_of(group: Group, targets: Sequence[str]) -> Bases:
     return {target: float(group[key] if part is None else group[key][part]) for target, (key, part) in entries.items()}
 
 
+def usable(bases: Bases) -> Bases:
+    """What a schedule may start from: dampening alone may be negative, and then it has no base."""
+    return {target: base for target, base in bases.items() if base >= 0.0}
+
+
 def bind(text: str | float, index: int, groups: Sequence[Group], bases: Sequence[Bases], units: Units) -> Schedule:
     """The schedule of group ``index``.
 
     Raises:
         ScheduleError: The text is wrong, or names a target or a group that is not there (E0803).
     """
-    known = dict(bases[index])
+    known = usable(bases[index])
     base_lr = known.pop("lr")
     for target in _targets(text):
         try:
@@ -47,7 +52,7 @@ def bind(text: str | float, index: int, groups: Sequence[Group], bases: Sequence
             raise error.within(str(text)) from None
         if target.group is not None:
             of = index if index in members else members[0]
-            known[f"{target.name}[{target.group}]"] = bases[of][target.name]
+            known |= usable({f"{target.name}[{target.group}]": bases[of][target.name]})
     return lrdsl.schedule.compile(text, base_lr=base_lr, bases=known, **asdict(units))
 
 

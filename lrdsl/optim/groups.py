@@ -1,22 +1,24 @@
 """Parameter groups: taking over what a user gave, reading numbers from them, naming their parameters."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from lrdsl.optim.tensors import Named
 
 Group = dict[str, Any]
 
 
-def number(index: int, name: str, value: Any, below: float = math.inf) -> float:
+def number(index: int, name: str, value: Any, below: float = math.inf, least: float = 0.0) -> float:
     """A group's value as a float.
 
     Raises:
-        ValueError: It is negative, not finite, or not below ``below``; a tensor has more than one element.
+        ValueError: It is not finite, less than ``least`` or not below ``below``; a tensor has more than one element.
         TypeError: It is not a number.
     """
     if isinstance(value, Tensor) and value.numel() != 1:
@@ -24,10 +26,69 @@ def number(index: int, name: str, value: Any, below: float = math.inf) -> float:
     if not isinstance(value, Tensor | Real):
         raise TypeError(f"group {index}: expected {name} to be a number, got {value!r}")
     result = float(value)
-    if not 0.0 <= result < below:
-        wanted = "a finite number >= 0" if below == math.inf else f"at least 0 and below {below:g}"
+    if not (least <= result < below and math.isfinite(result)):
+        wanted = f"at least {least:g} and below {below:g}"
+        if below == math.inf:
+            wanted = "a finite number" + (f" >= {least:g}" if least > -math.inf else "")
         raise ValueError(f"group {index}: expected {name} to be {wanted}, got {result!r}")
     return result
+
+
+def flag(index: int, name: str, value: Any) -> bool:
+    """A group's switch.
+
+    Raises:
+        TypeError: It is neither True nor False.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"group {index}: expected {name} to be True or False, got {value!r}")
+    return bool(value)
+
+
+def pair(index: int, name: str, value: Any) -> tuple[Any, Any]:
+    """A group's two values.
+
+    Raises:
+        ValueError: They are not two.
+    """
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"group {index}: expected {name} to be two numbers, got {value!r}")
+    return value[0], value[1]
+
+
+def check_switches(index: int, group: Group) -> None:
+    """Refuse what only other optimizers can do.
+
+    Raises:
+        ValueError: It is asked for.
+        TypeError: A switch is neither True nor False.
+    """
+    if flag(index, "differentiable", group.get("differentiable", False)):
+        raise ValueError(f"group {index}: differentiable=True: the fused step has no derivative; torch.optim has one")
+    if flag(index, "capturable", group.get("capturable", False)):
+        raise ValueError(f"group {index}: capturable=True: this step cannot be captured in a CUDA graph")
+
+
+def check_rate(index: int, rate: Any) -> None:
+    """Raise unless ``rate`` is a learning rate, in a form that a scheduled one can be written to.
+
+    Raises:
+        ValueError, TypeError: As `number`; it is a tensor of integers.
+    """
+    if isinstance(rate, Tensor) and not rate.is_floating_point():
+        raise TypeError(f"group {index}: expected lr to be a number or a tensor of floats, got {rate.dtype}")
+    number(index, "lr", rate)
+
+
+def check_initialised(groups: Sequence[Group]) -> None:
+    """Raise unless every parameter has its shape by now.
+
+    Raises:
+        ValueError: It is one of a lazy module that has seen no input.
+    """
+    for name, p in named_parameters(groups):
+        if is_lazy(p):
+            raise ValueError(f"{name} has no shape yet: run the model once first")
 
 
 def report(value: float | Tensor) -> float:
@@ -60,10 +121,14 @@ def own_copy(group: object) -> Group:
 
     Raises:
         TypeError: It is no dict.
-        ValueError: It lists a parameter twice.
+        ValueError: It has no parameters, or lists one twice.
     """
     if not isinstance(group, dict):
         raise TypeError(f"expected a parameter group to be a dict, got {type(group).__name__}")
+    if "params" not in group:
+        raise ValueError(
+            f"expected a parameter group to have the key params, got {', '.join(map(str, group)) or 'none'}"
+        )
     copied = dict(group)
     if not isinstance(copied["params"], Tensor | set):  # torch wraps the one and refuses the other
         copied["params"] = list(copied["params"])
@@ -77,7 +142,7 @@ def settle(group: Group, options: Collection[str]) -> Group:
     """A copy of a group whose options are plain numbers, and whose rate is its own if it is a tensor."""
     settled = dict(group)
     for key in options:
-        settled[key] = tuple(map(_plain, settled[key])) if key == "betas" else _plain(settled[key])
+        settled[key] = _plain_pair(settled[key]) if key == "betas" else _plain(settled[key])
     if isinstance(settled["lr"], Tensor):
         settled["lr"] = settled["lr"].detach().clone()  # a shared one would look like a foreign write
     return settled
@@ -85,3 +150,8 @@ def settle(group: Group, options: Collection[str]) -> Group:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+
+
+def _plain_pair(value: Any) -> Any:
+    several = isinstance(value, Iterable) and not (isinstance(value, Tensor) and value.dim() == 0)
+    return tuple(map(_plain, value)) if several else _plain(value)

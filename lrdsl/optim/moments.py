@@ -1,7 +1,8 @@
 """The tensors an optimizer keeps per parameter: made when first needed, laid out in memory like their parameter."""
 
 from collections.abc import Iterable, MutableMapping
-from typing import Any, NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
@@ -45,10 +46,39 @@ def step_tensor(step: int) -> Tensor:
     return torch.tensor(float(step), dtype=torch.float32 if step < FLOAT32_COUNTS else torch.float64)
 
 
+def is_step_tensor(step: object) -> TypeGuard[Tensor]:
+    """Whether a step count lies in memory as the native step writes it."""
+    return (
+        isinstance(step, Tensor)
+        and step.dtype in (torch.float32, torch.float64)
+        and step.layout == torch.strided
+        and step.device.type == "cpu"
+        and step.numel() == 1
+    )
+
+
+def whole(name: str, step: object) -> int:
+    """The step count of a parameter, in whatever form it was given.
+
+    Raises:
+        ValueError, TypeError: It is not a whole number >= 0.
+    """
+    if isinstance(step, Tensor):
+        if step.numel() != 1 or step.is_complex() or step.is_meta:
+            raise ValueError(f"step of {name}: expected one whole number, got {step.dtype} of {tuple(step.shape)}")
+        step = step.item()
+    if not isinstance(step, Real):
+        raise TypeError(f"step of {name}: expected a whole number, got {type(step).__name__}")
+    value = float(step)
+    if not 0 <= value < 2**53 or value != int(value):
+        raise ValueError(f"step of {name}: expected a whole number >= 0, got {value!r}")
+    return int(value)
+
+
 def write_step(state: State, step: int) -> None:
     """Put a step count into a parameter's state, in place where it fits."""
     tensor = state.get("step")
-    if isinstance(tensor, Tensor) and tensor.dtype == step_tensor(step).dtype:
+    if is_step_tensor(tensor) and tensor.dtype == step_tensor(step).dtype:
         tensor.fill_(step)
     else:
         state["step"] = step_tensor(step)
@@ -76,12 +106,13 @@ def _missing(name: str, p: Tensor, keys: tuple[str, ...], present: State) -> Sta
     for key in keys:
         tensor = present.get(key)
         if key == "step":
-            if tensor is None or (tensor >= FLOAT32_COUNTS and tensor.dtype != torch.float64):
-                tensors[key] = step_tensor(int(tensor or 0))
+            step = 0 if tensor is None else whole(name, tensor)
+            if not is_step_tensor(tensor) or (step >= FLOAT32_COUNTS and tensor.dtype != torch.float64):
+                tensors[key] = step_tensor(step)
         elif tensor is None:
             tensors[key] = zeros_like(p)
         else:
             check_fits(f"{key} of {name}", p, tensor)
             if not same_layout(layout, tensor):
-                tensors[key] = zeros_like(p).copy_(tensor)
+                tensors[key] = zeros_like(p).copy_(tensor.detach())
     return tensors

@@ -88,7 +88,9 @@ class Column:
         entries = self._entries(param_groups)
         self._tensors = [(i, entry) for i, entry in enumerate(entries) if isinstance(entry, Tensor)]
         self.values = list(map(float, entries))
-        self._applied = [s.binding.applied.get(target, now) for s, now in zip(sources, self.values, strict=True)]
+        self._applied = [
+            s.binding.applied.get(target, max(now, 0.0)) for s, now in zip(sources, self.values, strict=True)
+        ]
         self._held: list[int] = []
         self._objects: list[object] = []
         self._versions: list[int] = []
@@ -119,8 +121,7 @@ class Column:
                 theirs = theirs.item() if isinstance(theirs, Tensor) and theirs.numel() == 1 else theirs
                 raise RuntimeError(
                     f"group {self.indices[i]}: {self.target} is {theirs}, but this optimizer's schedule says {value}: "
-                    f"another scheduler or code writes {self.target}. Pass `opt.as_scheduler()` to the framework, or "
-                    "drop `schedule=`"
+                    f"another scheduler or code writes {self.target}. Remove it, or drop `schedule=`"
                 )
         self._write(param_groups)
 

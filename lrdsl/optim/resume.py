@@ -6,7 +6,7 @@ from numbers import Real
 from typing import Any, Literal, TypeGuard
 
 from lrdsl.errors import ScheduleError
-from lrdsl.optim.binding import bases_of
+from lrdsl.optim.binding import bases_of, usable
 from lrdsl.optim.ownership import Binding
 from lrdsl.schedule import Schedule
 from lrdsl.syntax.builder import LANGUAGE
@@ -86,7 +86,7 @@ def load(
     if own is None:
         return None
     if difference and reschedule == "branch":
-        return Binding(own.entered(bases_of(dict(group), targets)), origin=clock)
+        return Binding(own.entered(usable(bases_of(dict(group), targets))), origin=clock)
     if difference:
         return Binding(own, applied=state.get("applied", {}))
     entered = {key.removeprefix("prev "): value for key, value in context.items() if key.startswith("prev ")}

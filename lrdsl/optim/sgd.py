@@ -1,5 +1,6 @@
 """Stochastic gradient descent."""
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -7,7 +8,7 @@ from torch.optim.optimizer import ParamsT
 
 from lrdsl.optim.base import Optimizer
 from lrdsl.optim.binding import Units
-from lrdsl.optim.groups import Group, number
+from lrdsl.optim.groups import Group, flag, number
 from lrdsl.optim.hypers import MAXIMIZE, NESTEROV, Hyper
 from lrdsl.optim.moments import State
 from lrdsl.optim.resume import Reschedule
@@ -18,8 +19,9 @@ def _read_group(index: int, group: Group) -> Hyper:
     return Hyper(
         weight_decay=number(index, "weight_decay", group["weight_decay"]),
         momentum=number(index, "momentum", group["momentum"]),
-        dampening=number(index, "dampening", group["dampening"]),
-        flags=MAXIMIZE * bool(group["maximize"]) | NESTEROV * bool(group["nesterov"]),
+        dampening=number(index, "dampening", group["dampening"], least=-math.inf),
+        flags=MAXIMIZE * flag(index, "maximize", group["maximize"])
+        | NESTEROV * flag(index, "nesterov", group["nesterov"]),
     )
 
 

@@ -8,12 +8,12 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from lrdsl.optim.groups import Group, named_parameters, number, settle
+from lrdsl.optim.groups import Group, check_switches, named_parameters, number, settle
 from lrdsl.optim.hypers import Hyper
-from lrdsl.optim.moments import State, write_step, zeros_like
+from lrdsl.optim.moments import State, whole, write_step, zeros_like
 from lrdsl.optim.resume import KEYS
 from lrdsl.optim.rules import Rules
-from lrdsl.optim.tensors import Named
+from lrdsl.optim.tensors import Named, is_dense
 
 
 @dataclass
@@ -37,12 +37,13 @@ class Loaded:
         """The most updates that a parameter has seen."""
         return max(self.steps.values(), default=0)
 
+    @torch.no_grad()
     def install(self, groups: Sequence[Group], state: MutableMapping[Tensor, State]) -> None:
         """Write it; nothing can fail any more."""
         for group, options in zip(groups, self.options, strict=True):
             rate = group["lr"]
             group.update(options)
-            if isinstance(rate, Tensor):
+            if isinstance(rate, Tensor) and rate.is_floating_point():
                 group["lr"] = rate.fill_(options["lr"])
         state.clear()
         state.update(self.state)
@@ -84,6 +85,7 @@ def read(state_dict: Mapping[str, Any], rules: Rules, groups: Sequence[Group], s
         if key not in owners:
             raise ValueError(f"the state dict has state for {key!r}, which is in none of its groups")
         _read_state(loaded, *owners[key], tensors, rules, state)
+    loaded.copies = _apart(loaded.copies)
     return loaded
 
 
@@ -98,6 +100,7 @@ def _read_options(index: int, group: Group, saved: Mapping[str, Any], rules: Rul
     own = {"params", "schedule", *KEYS, *({"initial_lr"} if group["schedule"] is not None else ())}
     options = copy.deepcopy({key: value for key, value in saved.items() if key not in own}) | dict(rules.fixed)
     settled = settle(group | options, rules.options)
+    check_switches(index, settled)
     rate = number(index, "lr", settled["lr"])
     hyper = rules.read_group(index, settled)
     names = settled.get("param_names")
@@ -122,27 +125,37 @@ def _read_state(
     place: State = {}
     for key, value in tensors.items():
         if key == "step":
-            loaded.steps[p] = _whole(name, value)
+            loaded.steps[p] = whole(name, value)
             place[key] = state.get(p, {}).get(key)
             continue
-        if not isinstance(value, Tensor) or value.layout != torch.strided or not value.is_floating_point():
+        if not _holds_floats(value):
             raise TypeError(f"{key} of {name}: expected a dense tensor of floats")
         if value.shape != p.shape:
             raise ValueError(f"{key} of {name}: expected shape {tuple(p.shape)}, got {tuple(value.shape)}")
         place[key] = _storage(p, state.get(p, {}).get(key))
-        loaded.copies.append((place[key], value))
+        loaded.copies.append((place[key], value.detach()))
     loaded.state[p] = place
 
 
-def _storage(p: Tensor, present: Tensor | None) -> Tensor:
+def _holds_floats(value: object) -> TypeGuard[Tensor]:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.is_floating_point()
+        and value.device.type != "meta"
+    )
+
+
+def _storage(p: Tensor, present: object) -> Tensor:
     """Where a moment goes: to where it was, so that addresses stay, or to new memory."""
-    if present is not None and (present.shape, present.dtype, present.device) == (p.shape, p.dtype, p.device):
-        return present
+    if _holds_floats(present) and (present.shape, present.dtype, present.device) == (p.shape, p.dtype, p.device):
+        writable = torch.is_inference_mode_enabled() or not present.is_inference()
+        if writable and is_dense(present):
+            return present.detach() if present.requires_grad else present
     return zeros_like(p)
 
 
-def _whole(name: str, step: Any) -> int:
-    value = float(step)
-    if not 0 <= value < 2**53 or value != int(value):
-        raise ValueError(f"step of {name}: expected a whole number >= 0, got {value!r}")
-    return int(value)
+def _apart(copies: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """The same copies, in any order: a value that lies where another one goes is set aside."""
+    written = {to.untyped_storage().data_ptr() for to, _ in copies}
+    return [(to, value.clone() if value.untyped_storage().data_ptr() in written else value) for to, value in copies]

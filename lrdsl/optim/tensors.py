@@ -23,7 +23,7 @@ def check_parameters(parameters: Sequence[Named]) -> None:
 
     Raises:
         TypeError: A parameter is sparse, a meta tensor, or not of a dtype in ``DTYPES``.
-        ValueError: A parameter is listed twice, or overlaps itself or another one.
+        ValueError: A parameter is listed twice, overlaps itself or another one, or is an inference tensor.
     """
     seen: dict[int, str] = {}
     for name, p in parameters:
@@ -79,6 +79,8 @@ def _check_kind(name: str, p: Tensor) -> None:
         raise TypeError(f"{name}: expected a dense tensor of float32 or float64, got {_kind(p)}")
     if p.device.type == "meta":
         raise TypeError(f"{name} is a meta tensor, which holds no values: materialise it before making the optimizer")
+    if p.is_inference() and not torch.is_inference_mode_enabled():
+        raise ValueError(f"{name} is an inference tensor, which cannot change: clone it outside inference mode first")
 
 
 def _by_stride(tensor: Tensor) -> list[tuple[int, int]]:
