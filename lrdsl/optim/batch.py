@@ -1,8 +1,9 @@
 """The parameters of an optimizer, and the gradients of one step."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from operator import attrgetter, is_, itemgetter
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -10,7 +11,10 @@ from torch import Tensor
 from lrdsl.optim.groups import Group, named_parameters
 from lrdsl.optim.tensors import check_gradient, check_parameters
 
+Layouts = tuple[Any, list[int], Any]
+
 _parameters = itemgetter("params")
+_gradient = attrgetter("grad")
 _size = attrgetter("nbytes")
 
 
@@ -18,8 +22,9 @@ class Batch:
     """What one step touches, checked again only where something that is compared has changed.
 
     Gradients come and go between steps, so none is kept. An allocator hands the address of one to another of a
-    different layout, so that addresses of gradients prove nothing and may change freely. What is compared: address
-    and size of every parameter, layout and size of every gradient (torch itself keeps their shapes equal).
+    different layout, so that addresses of gradients prove nothing and may change freely. What is compared: address,
+    strides and size of every parameter, which together give its shape; layout, size and negative bit of every
+    gradient, whose shape torch itself keeps equal to its parameter's.
 
     Attributes:
         names: What messages call each parameter.
@@ -27,7 +32,9 @@ class Batch:
         groups: The group index of each.
         active: Indices of the parameters that have a gradient.
         pointers: Addresses of those gradients.
-        changed: Whether anything compared differs from the last `accept`.
+        moved: Whether a parameter differs from the last `accept`.
+        changed: Whether anything does, or other parameters have a gradient.
+        fresh: Those of the active parameters whose gradient is not laid out as it was, index by index.
     """
 
     def __init__(self, param_groups: list[Group]) -> None:
@@ -38,10 +45,13 @@ class Batch:
         self.groups = [index for index, group in enumerate(param_groups) for _ in group["params"]]
         self.active: Sequence[int] = ()
         self.pointers = np.zeros(0, np.uint64)
-        self.changed = True
+        self.moved = self.changed = True
+        self.fresh: list[int] = []
         self._all = range(len(self.params))
-        self._found: object = None
-        self._accepted: object = None
+        self._places: object = None
+        self._layouts: Layouts = (True, [], False)
+        self._accepted: tuple[object, ...] = ()
+        self._known: dict[int, object] = {}
 
     def holds(self, param_groups: list[Group]) -> bool:
         """Whether these are still the groups, with the same parameters."""
@@ -62,21 +72,53 @@ class Batch:
             TypeError, ValueError: Something cannot be stepped; the message names the parameter.
         """
         params = self.params
-        grads = [grad for p in params if (grad := p.grad) is not None]
+        found = list(map(_gradient, params))  # once: another thread may take gradients away meanwhile
+        grads = [grad for grad in found if grad is not None]
         complete = len(grads) == len(params)
-        self.active = self._all if complete else [i for i, p in enumerate(params) if p.grad is not None]
+        self.active = self._all if complete else [i for i, grad in enumerate(found) if grad is not None]
         try:
             addresses, sizes = list(map(Tensor.data_ptr, params)), list(map(_size, params))
-            layout = all(map(Tensor.is_contiguous, grads)) or list(map(Tensor.stride, grads))
-            self._found = (self.active, addresses, sizes, layout, list(map(_size, grads)))
+            self._places = addresses, list(map(Tensor.stride, params)), sizes
+            negative = any(map(Tensor.is_neg, grads)) and list(map(Tensor.is_neg, grads))
+            strides = all(map(Tensor.is_contiguous, grads)) or list(map(Tensor.stride, grads))
+            self._layouts = strides, list(map(_size, grads)), negative
             self.pointers = np.fromiter(map(Tensor.data_ptr, grads), np.uint64, len(grads))
         except RuntimeError:  # sparse tensors have neither address nor strides
-            self._check(grads)
+            self.check_parameters()
+            self.check_gradients(grads)
             raise
-        self.changed = self._found != self._accepted
+        found_now = (self._places, self.active, self._layouts)
+        self.changed = found_now != self._accepted
         if self.changed:
-            self._check(grads)
+            self._look_closer(grads)
+        if not self.pointers.all():
+            self._check_memory(grads)
         return grads
+
+    def _look_closer(self, grads: list[Tensor]) -> None:
+        """Check what is new."""
+        self.moved = not self._accepted or self._places != self._accepted[0]
+        if self.moved:
+            self.check_parameters()
+            self._known = {}
+            self._accepted = ()
+        known = self._known
+        self.fresh = []
+        for index, layout, grad in zip(self.active, self._each(), grads, strict=True):
+            if index not in known or known[index] != layout:
+                self.fresh.append(index)
+                check_gradient(self.names[index], self.params[index], grad)
+
+    def _each(self) -> Iterable[object]:
+        strides, sizes, negative = self._layouts
+        count = len(sizes)
+        strides = repeat(True, count) if strides is True else strides
+        return zip(strides, sizes, negative or repeat(False, count), strict=True)
+
+    def _check_memory(self, grads: list[Tensor]) -> None:
+        for index, grad, pointer in zip(self.active, grads, self.pointers, strict=True):
+            if not pointer and grad.numel():
+                raise ValueError(f"gradient of {self.names[index]} has no memory: its storage was freed")
 
     def check_gradients(self, grads: Iterable[Tensor]) -> None:
         """Raise unless these gradients fit the active parameters."""
@@ -85,8 +127,8 @@ class Batch:
 
     def accept(self) -> None:
         """What was just collected has been planned for."""
-        self._accepted = self._found
-
-    def _check(self, grads: list[Tensor]) -> None:
-        self.check_parameters()
-        self.check_gradients(grads)
+        self._accepted = (self._places, self.active, self._layouts)
+        fresh = set(self.fresh)
+        self._known.update((i, layout) for i, layout in zip(self.active, self._each(), strict=True) if i in fresh)
+        self.moved = self.changed = False
+        self.fresh = []

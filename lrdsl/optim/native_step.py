@@ -1,9 +1,10 @@
 """The update as one native call: a table of addresses, filled here and read by ``lrdsl._C.step``."""
 
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from itertools import chain
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -40,34 +41,64 @@ class NativeStep:
         self._stepped: list[Tensor] = []
         self._active: Any = slice(0)
         self._detours: list[tuple[int, int]] = []
+        self._indirect: set[int] = set()  # everything that needs a detour whenever it has a gradient
+        self._planned: set[int] = set()
         self._runs_left = 0
+        self._held: list[Tensor] = []  # so that no address of the table is ever freed
+        self._places: list[int] = []
 
-    @property
-    def stale(self) -> bool:
-        """Whether a step count has reached what float32 can hold, so that it needs a new plan."""
-        return self._runs_left <= 0
+    def stale(self, state: MutableMapping[Tensor, State]) -> bool:
+        """Whether the rows are no longer true: the state was replaced, or a count reached what float32 can hold."""
+        try:
+            places = list(map(Tensor.data_ptr, chain.from_iterable(map(dict.values, state.values()))))
+        except TypeError:  # something beside tensors; whether that changed is unknown
+            return True
+        return places != self._places or self._runs_left <= 0
+
+    def missing(self) -> list[int]:
+        """Which of the parameters with a gradient have no row yet."""
+        return [index for index in self._batch.active if index not in self._planned]
+
+    def forget(self) -> None:
+        """Plan everything anew."""
+        self._rows[:] = np.zeros((), self._rows.dtype)
+        self._runs_left = sys.maxsize
+        self._planned, self._indirect = set(), set()
 
     def plan(self, grads: Sequence[Tensor], state: MutableMapping[Tensor, State], unstarted: set[Tensor]) -> None:
-        """Fill the rows of the parameters that have a gradient now."""
+        """Make the table right for the parameters that have a gradient now; others keep their rows, and rest."""
         batch, rows = self._batch, self._rows
-        rows[:] = np.zeros((), rows.dtype)
-        self._runs_left = sys.maxsize
-        self._detours = []
-        for position, (index, grad) in enumerate(zip(batch.active, grads, strict=True)):
+        missing = set(self.missing())
+        look = missing.union(batch.fresh)
+        for index, grad in zip(batch.active, grads, strict=True):
             p, row = batch.params[index], rows[index]
-            tensors = state.get(p, {})
-            row["p"], row["n"] = p.data_ptr(), p.numel()
-            row["dtype"], row["group"] = DTYPES[p.dtype], batch.groups[index]
-            for column, keys in COLUMNS.items():
-                row[column] = next((tensors[key].data_ptr() for key in keys if key in tensors), 0)
-            row["flags"] = 0 if p in unstarted else STARTED
-            if "step" in tensors:
-                self._count_in(row, tensors["step"])
-            if not (p.numel() and is_dense(p) and same_layout(p, grad)):
-                self._detours.append((position, index))
+            if index in missing:
+                self._fill(index, p, row, state.get(p, {}))
+                row["flags"] |= 0 if p in unstarted else STARTED
+                self._planned.add(index)
+            if index in look:
+                direct = p.numel() and is_dense(p) and same_layout(p, grad) and not grad.is_neg()
+                (self._indirect.discard if direct else self._indirect.add)(index)
+        indirect = self._indirect
+        self._detours = [(i, index) for i, index in enumerate(batch.active) if index in indirect] if indirect else []
         self._stepped = [batch.params[index] for index in batch.active]
         everyone = len(batch.active) == len(batch.params)
         self._active = slice(None) if everyone else np.array(batch.active, dtype=np.intp)
+        self._gradients[:] = 0
+        if missing or not self._places:
+            self._held = list(_tensors(state))
+            self._places = list(map(Tensor.data_ptr, self._held))
+
+    def _fill(self, index: int, p: Tensor, row: Any, tensors: State) -> None:
+        """One row, from a parameter and its state."""
+        row["p"], row["n"] = p.data_ptr(), p.numel()
+        row["dtype"], row["group"] = DTYPES[p.dtype], self._batch.groups[index]
+        for column, keys in COLUMNS.items():
+            row[column] = next((tensors[key].data_ptr() for key in keys if key in tensors), 0)
+        if any(not tensor.data_ptr() and tensor.numel() for tensor in (p, *filter(_is_tensor, tensors.values()))):
+            raise ValueError(f"{self._batch.names[index]} or its state has no memory: a storage was freed")
+        if "step" in tensors:
+            self._count_in(row, tensors["step"])
 
     def run(self, grads: Sequence[Tensor]) -> None:
         """Apply one update."""
@@ -105,6 +136,15 @@ class NativeStep:
         self._call(*self._arguments, torch.get_num_threads())
         for p, stage in staged:
             p.copy_(stage)
+
+
+def _is_tensor(value: object) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor)
+
+
+def _tensors(state: MutableMapping[Tensor, State]) -> Iterator[Tensor]:
+    """Whatever tensors there are in the state."""
+    return filter(_is_tensor, chain.from_iterable(map(dict.values, state.values())))
 
 
 def _address(table: Any) -> int:

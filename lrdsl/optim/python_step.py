@@ -1,6 +1,8 @@
 """The update in plain torch, for what the native step cannot do: slower, but the same schedule and the same rule."""
 
 from collections.abc import MutableMapping, Sequence
+from itertools import chain
+from operator import is_
 
 import torch
 from torch import Tensor
@@ -15,7 +17,6 @@ class PythonStep:
     """Parameter by parameter, with the operations of torch's own loop."""
 
     name = "python"
-    stale = False  # a plan holds nothing that could expire
 
     def __init__(self, rules: Rules, batch: Batch, hypers: Hypers) -> None:
         self._update = rules.update
@@ -23,10 +24,24 @@ class PythonStep:
         self._hypers = hypers
         self._state: MutableMapping[Tensor, State] = {}
         self._unstarted: set[Tensor] = set()
+        self._held: list[object] = []
+
+    def stale(self, state: MutableMapping[Tensor, State]) -> bool:
+        """Whether tensors of the state were replaced by hand."""
+        found = list(chain.from_iterable(map(dict.values, state.values())))
+        return len(found) != len(self._held) or not all(map(is_, found, self._held))
+
+    def missing(self) -> Sequence[int]:
+        """All that have a gradient."""
+        return self._batch.active
+
+    def forget(self) -> None:
+        """Nothing is kept."""
 
     def plan(self, grads: Sequence[Tensor], state: MutableMapping[Tensor, State], unstarted: set[Tensor]) -> None:
         """Get ready for the parameters that have a gradient now."""
         self._state, self._unstarted = state, unstarted
+        self._held = list(chain.from_iterable(map(dict.values, state.values())))
 
     @torch.no_grad()
     def run(self, grads: Sequence[Tensor]) -> None:

@@ -1,6 +1,7 @@
 """From the gradients there are to the update: collect, check, plan, run. The native step where it can, else Python."""
 
 from collections.abc import Iterable, MutableMapping
+from threading import Lock
 
 from torch import Tensor
 
@@ -67,6 +68,7 @@ class Stepper:
         self._batch = Batch(param_groups)
         self._hypers = Hypers(param_groups, rules.options, rules.read_group, rates)
         self._planned: bytes | None = None
+        self._turn = Lock()  # the native call writes without the interpreter's
         self.why = obstacle(backend, param_groups)
         module = native.extension()
         self.backend: NativeStep | PythonStep
@@ -85,17 +87,31 @@ class Stepper:
 
         Raises:
             ValueError, TypeError: Something cannot be used; the message names it, and nothing has been written.
+        RuntimeError: Another thread is in here.
         """
+        if not self._turn.acquire(blocking=False):
+            raise RuntimeError("this optimizer is being stepped by another thread")
+        try:
+            self._step()
+        finally:
+            self._turn.release()
+
+    def _step(self) -> None:
         self._hypers.read()
-        grads = self._batch.collect()
+        batch, backend = self._batch, self.backend
+        grads = batch.collect()
         if not grads:
             return
-        if self._batch.changed or self.backend.stale or self._planned != self._hypers.structure:
-            self._unstarted.update(prepare(self._wanted(self._batch.active), self._state))
-            self.backend.plan(grads, self._state, self._unstarted)
-            self._batch.accept()
+        anew = batch.moved or self._planned != self._hypers.structure or backend.stale(self._state)
+        if anew or batch.changed:
+            self._planned = None  # until all is well
+            if anew:
+                backend.forget()
+            self._unstarted.update(prepare(self._wanted(backend.missing()), self._state))
+            backend.plan(grads, self._state, self._unstarted)
+            batch.accept()
             self._planned = self._hypers.structure
-        self.backend.run(grads)
+        backend.run(grads)
         if self._unstarted:
             self._unstarted.difference_update(self._with_momentum())
 

@@ -1,6 +1,5 @@
 """Which parameters and gradients can be stepped. Everything is checked before anything is written."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +8,8 @@ from torch import Tensor
 
 DTYPES = (torch.float32, torch.float64)
 """What a parameter may hold; gradients and state have the dtype of their parameter."""
+UNDECIDED = 2**20
+"""How many partial sums to look at before two tensors count as overlapping."""
 
 
 class Named(NamedTuple):
@@ -91,22 +92,33 @@ def _by_stride(tensor: Tensor) -> list[tuple[int, int]]:
 
 
 def _is_injective(tensor: Tensor) -> bool:
-    """Whether no two elements share an address."""
+    """Whether no two elements share an address: no nonzero step through the dimensions leads back."""
+    sides = _by_stride(tensor)
     reach = 0
-    for stride, size in _by_stride(tensor):
-        if stride <= reach:  # interleaved dimensions may still miss each other: count the addresses
-            return len(set(_addresses(tensor, 0, tensor.element_size()).tolist())) == tensor.numel()
+    for index, (stride, size) in enumerate(sides):
+        if stride <= reach:  # interleaved dimensions may still miss each other
+            inner = [(s, 1 - n, n - 1) for s, n in reversed(sides[:index])]
+            if stride == 0 or _reaches(0, [(stride, 1, size - 1), *inner]):
+                return False
         reach += stride * (size - 1)
     return True
 
 
-def _addresses(tensor: Tensor, origin: int, unit: int) -> Tensor:
-    """The memory cells of ``unit`` bytes that a tensor covers, counted from the address ``origin``."""
-    per_element = tensor.element_size() // unit
-    cells = torch.arange(per_element) + (tensor.data_ptr() - origin) // unit if tensor.numel() else torch.arange(0)
-    for stride, size in _by_stride(tensor):
-        cells = (torch.arange(size).unsqueeze(1) * (stride * per_element) + cells).flatten()
-    return cells
+def _reaches(total: int, terms: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether ``total`` is a sum of ``stride * k`` with ``low <= k <= high``, one k for each (stride, low, high).
+
+    The terms come with falling strides > 0. Where dimensions are nested, at most two values of every k are possible;
+    what would take more than ``UNDECIDED`` partial sums is taken as reached.
+    """
+    left = {total}
+    for index, (stride, low, high) in enumerate(terms):
+        least = sum(s * a for s, a, _ in terms[index + 1 :])
+        most = sum(s * b for s, _, b in terms[index + 1 :])
+        runs = [(t, max(low, -((most - t) // stride)), min(high, (t - least) // stride)) for t in left]
+        if sum(max(0, last - first + 1) for _, first, last in runs) > UNDECIDED:
+            return True
+        left = {t - stride * k for t, first, last in runs for k in range(first, last + 1)}
+    return 0 in left
 
 
 def _bytes_spanned(tensor: Tensor) -> int:
@@ -134,6 +146,11 @@ def _overlap(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors with meeting address ranges have a cell in common."""
     if is_dense(a) and is_dense(b):
         return True
-    origin = min(a.data_ptr(), b.data_ptr())
-    unit = math.gcd(a.element_size(), b.element_size(), a.data_ptr() - b.data_ptr())
-    return bool(torch.isin(_addresses(a, origin, unit), _addresses(b, origin, unit)).any())
+    first, second = a.element_size(), b.element_size()
+    terms: dict[int, tuple[int, int]] = {1: (1 - second, first - 1)}  # bytes: stride -> range of its factor
+    for tensor, unit, sign in ((a, first, 1), (b, second, -1)):
+        for stride, size in _by_stride(tensor):
+            low, high = terms.get(stride * unit, (0, 0))
+            span = (size - 1) * sign
+            terms[stride * unit] = (low + min(span, 0), high + max(span, 0))
+    return _reaches(b.data_ptr() - a.data_ptr(), [(s, *terms[s]) for s in sorted(terms, reverse=True)])
