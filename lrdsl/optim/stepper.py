@@ -87,7 +87,7 @@ class Stepper:
 
         Raises:
             ValueError, TypeError: Something cannot be used; the message names it, and nothing has been written.
-        RuntimeError: Another thread is in here.
+            RuntimeError: Another thread is in here.
         """
         if not self._turn.acquire(blocking=False):
             raise RuntimeError("this optimizer is being stepped by another thread")
