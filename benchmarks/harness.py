@@ -78,7 +78,7 @@ def environment() -> dict[str, Any]:
     module = native.extension()
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "commit": _output("git", "describe", "--always", "--dirty", "--exclude=*"),
+        "commit": _output("git", "rev-parse", "--short", "HEAD") + ("-dirty" if _changed() else ""),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform()},
         "versions": {
             "python": platform.python_version(),
@@ -87,6 +87,11 @@ def environment() -> dict[str, Any]:
         },
         "backend": module.isa() if module else f"none: {native.reason()}",
     }
+
+
+def _changed() -> bool:
+    """Does the tree differ from its commit, results aside?"""
+    return _output("git", "status", "--porcelain", "--", "..", ":!results") not in ("", "unknown")
 
 
 def _cpu() -> str:
@@ -105,7 +110,7 @@ def _version(name: str) -> str:
 
 def _output(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-    return done.stdout.strip() or "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
 def bare_python(*arguments: str, repeats: int = 5) -> float:
