@@ -165,4 +165,4 @@ def test_signatures_are_torchs() -> None:
             (p.name, p.default) for p in positional
         ]
         for p in theirs.values():
-            assert p.name in ours or p.name == "capturable", f"{name} lacks torch's {p.name}"
+            assert p.name in ours, f"{name} lacks torch's {p.name}"
