@@ -7,26 +7,35 @@
 """
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lrdsl._version import __version__
 from lrdsl.errors import Note, ScheduleError
-from lrdsl.schedule import Schedule, compile
 
 if TYPE_CHECKING:
     from lrdsl.optim import SGD, Adam, AdamW
+    from lrdsl.schedule import Schedule, compile
 
 __all__ = ["SGD", "Adam", "AdamW", "Note", "Schedule", "ScheduleError", "__version__", "compile"]
 
 
 def __getattr__(name: str) -> Any:
-    # The optimizers need torch; everything else must not import it.
-    if name in ("SGD", "Adam", "AdamW"):
+    # On first use: the optimizers need torch, which nothing else may import, and a command line starts sooner.
+    if name in ("Schedule", "compile"):
+        module = import_module("lrdsl.schedule")
+    elif name in ("SGD", "Adam", "AdamW"):
         try:
-            from lrdsl import optim
+            module = import_module("lrdsl.optim")
         except ImportError as error:
             if "torch" in sys.modules:
                 raise
             raise ImportError(f"lrdsl.{name} needs torch: pip install 'lrdsl[torch]'") from error
-        return getattr(optim, name)
-    raise AttributeError(f"module 'lrdsl' has no attribute {name!r}")
+    else:
+        raise AttributeError(f"module 'lrdsl' has no attribute {name!r}")
+    globals()[name] = getattr(module, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
