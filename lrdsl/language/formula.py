@@ -23,7 +23,7 @@ def _half_turns(x: Any) -> tuple[Any, Any]:
     """``x / pi`` as a whole number's sign and what is left of it, with all its digits even where x is large."""
     high, low = two_product(x, INVERSE_PI)
     whole = f.floor(high + 0.5)
-    sign = 1.0 - 2.0 * (whole - 2.0 * f.floor(0.5 * whole))
+    sign = (whole - 2.0 * f.floor(0.5 * whole)) * -2.0 + 1.0  # `x` first: nested calls then need no deeper stack
     return sign, (high - whole) + (low + x * INVERSE_PI_LO)
 
 

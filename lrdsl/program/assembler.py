@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrdsl.errors import ScheduleError
-from lrdsl.program.expr import Expr
+from lrdsl.program.expr import Expr, postorder
 from lrdsl.program.opcodes import NUMBER
 from lrdsl.program.program import CODE, STACK, Code, Machine, Program, Segment
 
@@ -93,35 +93,47 @@ class _Emission:
         for number in numbers:
             self.walk(number)
 
-    def number(self, node: Expr) -> int:
-        found = self.numbers.get(id(node))
-        if found is not None:
-            return found
-        operands = tuple(self.number(x) for x in node.operands)
-        payload = struct.pack("<d", node.payload) if node.operation == "CONSTANT" else node.payload
-        key = (node.operation, payload, operands)
-        found = self.known.get(key)
-        if found is None:
-            found = self.known[key] = len(self.nodes)
-            self.nodes.append(node)
-            self.operands.append(operands)
-            self.uses.append(0)
-            for operand in operands:
-                self.uses[operand] += 1
-        self.numbers[id(node)] = found
-        return found
+    def number(self, root: Expr) -> int:
+        """The value number of `root`; equal subexpressions get the same one."""
+        for node in postorder(root):
+            if id(node) in self.numbers:
+                continue
+            operands = tuple(self.numbers[id(x)] for x in node.operands)
+            payload = struct.pack("<d", node.payload) if node.operation == "CONSTANT" else node.payload
+            key = (node.operation, payload, operands)
+            found = self.known.get(key)
+            if found is None:
+                found = self.known[key] = len(self.nodes)
+                self.nodes.append(node)
+                self.operands.append(operands)
+                self.uses.append(0)
+                for operand in operands:
+                    self.uses[operand] += 1
+            self.numbers[id(node)] = found
+        return self.numbers[id(root)]
 
-    def walk(self, number: int) -> None:
-        kept = self.local.get(number)
-        if kept is not None:
-            self.uses[number] -= 1
-            self.put("LOAD", kept, 1)
-            if self.uses[number] == 0:
-                self.free.append(kept)
-            return
+    def walk(self, root: int) -> None:
+        """Operands, then the operation; a stack of its own, as in `postorder`."""
+        todo = [(root, False)]
+        while todo:
+            number, ready = todo.pop()
+            if number in self.local:
+                self._load(number)
+            elif ready or not self.operands[number]:
+                self._compute(number)
+            else:
+                todo.append((number, True))
+                todo.extend((operand, False) for operand in reversed(self.operands[number]))
+
+    def _load(self, number: int) -> None:
+        kept = self.local[number]
+        self.uses[number] -= 1
+        self.put("LOAD", kept, 1)
+        if self.uses[number] == 0:
+            self.free.append(kept)
+
+    def _compute(self, number: int) -> None:
         node = self.nodes[number]
-        for operand in self.operands[number]:
-            self.walk(operand)
         argument = 0
         if node.operation == "CONSTANT":
             argument = self.assembler.constant(node.payload)

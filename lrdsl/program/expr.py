@@ -8,16 +8,12 @@ folded at once, by the very function that the evaluators run.
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lrdsl.errors import ScheduleError
 from lrdsl.program import elementary
 from lrdsl.program.arithmetic import FLOATS
 from lrdsl.program.opcodes import OPCODES
-
-DEPTH = 256
-"""Operations that stand inside each other, at most; whoever walks a formula may recurse."""
 
 
 class Expr:
@@ -27,15 +23,12 @@ class Expr:
     ``REPORT`` and ``SYMBOL`` (payload: a name that `substitute` must fill in before assembly).
     """
 
-    __slots__ = ("depth", "operands", "operation", "payload")
+    __slots__ = ("operands", "operation", "payload")
 
     def __init__(self, operation: str, operands: tuple["Expr", ...] = (), payload: Any = None) -> None:
         self.operation = operation
         self.operands = operands
         self.payload = payload
-        self.depth: int = 1 + max((x.depth for x in operands), default=0)
-        if self.depth > DEPTH:
-            raise ScheduleError("E0907", f"the Program is too large: a formula is nested deeper than {DEPTH}")
 
     @property
     def constant(self) -> float | None:
@@ -163,35 +156,37 @@ def apply(operation: str, *operands: Scalar) -> Any:
 def substitute(root: Expr, symbols: Mapping[str | int, Expr]) -> Expr:
     """`root` with symbols (and ``step``) replaced by name, state by slot; what becomes constant folds."""
     done: dict[int, Expr] = {}
-
-    def visit(node: Expr) -> Expr:
-        found = done.get(id(node))
-        if found is None:
-            if node.operation in ("SYMBOL", "STEP", "STATE") and node.payload in symbols:
-                found = symbols[node.payload]
-            elif node.operands:
-                operands = tuple(visit(x) for x in node.operands)
-                same = all(new is old for new, old in zip(operands, node.operands, strict=True))
-                found = node if same else _node(node.operation, *operands)
-            else:
-                found = node
-            done[id(node)] = found
-        return found
-
-    return visit(root)
+    for node in postorder(root):
+        found = node
+        if node.operation in ("SYMBOL", "STEP", "STATE") and node.payload in symbols:
+            found = symbols[node.payload]
+        elif node.operands:
+            operands = tuple(done[id(x)] for x in node.operands)
+            if any(new is not old for new, old in zip(operands, node.operands, strict=True)):
+                found = _node(node.operation, *operands)
+        done[id(node)] = found
+    return done[id(root)]
 
 
 def symbols_in(root: Expr) -> set[str]:
     """The names `root` still waits for."""
-    names, stack, seen = set(), [root], set()
+    return {node.payload for node in postorder(root) if node.operation == "SYMBOL"}
+
+
+def postorder(root: Expr) -> Iterator[Expr]:
+    """Every node once, operands first. Without recursion: a formula may be deeper than Python's stack."""
+    seen: set[int] = set()
+    stack = [root]
     while stack:
-        node = stack.pop()
+        node = stack[-1]
+        waiting = [x for x in node.operands if id(x) not in seen]
+        if waiting and id(node) not in seen:
+            stack.extend(reversed(waiting))
+            continue
+        stack.pop()
         if id(node) not in seen:
             seen.add(id(node))
-            stack.extend(node.operands)
-            if node.operation == "SYMBOL":
-                names.add(node.payload)
-    return names
+            yield node
 
 
 # --- the vocabulary of formulas ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lrdsl
+from lrdsl.primitives import SEGMENTS
 
 RAMPS = [
     "linear({n}, from={start}, to={end})",
@@ -32,6 +33,16 @@ DECAYS = {
 }
 rates = st.floats(1e-12, 1e3)
 lengths = st.integers(1, 100) | st.integers(1, 2**50)
+
+
+def promising(words):
+    """Segments whose docstring says this of their end."""
+    return {name for name, primitive in SEGMENTS.items() if words in " ".join(primitive.doc.split())}
+
+
+def test_every_segment_is_here_as_its_docstring_promises():
+    assert {text.partition("(")[0] for text in RAMPS} == promising("After ``n`` steps: ``to``, held")
+    assert {text.partition("(")[0] for text in DECAYS} == promising("After ``n`` steps: the formula at t = n, held")
 
 
 @pytest.mark.parametrize("text", RAMPS)

@@ -72,7 +72,7 @@ FINE = {
     "deep-sequences": (nested("(hold(1) >> ", "linear(4)", ")", 60), 62, 5e-4),
     "deep-rests": (nested("(hold(1) >> max(1e-9, ", "linear(rest)", ") >> hold(1))", 30), 30, 1e-3),
     "deep-clamps": (nested("clamp(", "linear(4)", ", 0, 1)", 60), 2, 5e-4),
-    "deep-formula": (f"expr(base * 0.5 + {nested('sin(', '0 * t', ')', 12)})", 7, 5e-4),
+    "deep-formula": (f"expr(base * 0.5 + {nested('sin(', '0 * t', ')', 60)})", 7, 5e-4),
     "deep-choices": (f"expr(base * {nested('where(t > 1, ', 'u', ', 0)', 50)}, n=4)", 2, 5e-4),
     "many-plateaus": ("hold() " + "| plateau() " * 55, 7, 1e-3),
     "many-plateaus-before-segments": (
