@@ -1,6 +1,6 @@
 """The parameters of an optimizer, and the gradients of one step."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from operator import attrgetter, is_, itemgetter
 from typing import Any
@@ -11,11 +11,11 @@ from torch import Tensor
 from lrdsl.optim.groups import Group, named_parameters
 from lrdsl.optim.tensors import check_gradient, check_parameters
 
-Layouts = tuple[Any, list[int], Any]
+Layouts = tuple[Any, list[object], Any]
 
 _parameters = itemgetter("params")
 _gradient = attrgetter("grad")
-_size = attrgetter("nbytes")
+_size: Callable[[Tensor], object] = attrgetter("nbytes", "dtype")
 
 
 class Batch:
@@ -23,8 +23,8 @@ class Batch:
 
     Gradients come and go between steps, so none is kept. An allocator hands the address of one to another of a
     different layout, so that addresses of gradients prove nothing and may change freely. What is compared: address,
-    strides and size of every parameter, which together give its shape; layout, size and negative bit of every
-    gradient, whose shape torch itself keeps equal to its parameter's.
+    strides, size and dtype of every parameter, which together give its shape; layout, size, dtype and negative bit of
+    every gradient, whose shape torch itself keeps equal to its parameter's.
 
     Attributes:
         names: What messages call each parameter.

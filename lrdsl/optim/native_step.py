@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
+from ctypes import addressof
+from functools import partial
 from itertools import chain
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -13,15 +15,28 @@ from torch.autograd.graph import increment_version
 
 from lrdsl.optim.batch import Batch
 from lrdsl.optim.hypers import Hypers
-from lrdsl.optim.moments import FLOAT32_COUNTS, State
+from lrdsl.optim.moments import FLOAT32_COUNTS, MASTER, State
+from lrdsl.optim.neighbours import ZERO, Control
 from lrdsl.optim.tensors import is_dense, same_layout
 
-DTYPES = {torch.float32: 0, torch.float64: 1}
-STARTED, STEP_FLOAT64 = 1, 2
-COLUMNS = {"m": ("exp_avg", "momentum_buffer"), "v": ("exp_avg_sq",), "vmax": ("max_exp_avg_sq",)}
+DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+STARTED, STEP_FLOAT64, GRAD_FLOAT32 = 1, 2, 4
+COLUMNS = {
+    "m": ("exp_avg", "momentum_buffer"),
+    "v": ("exp_avg_sq",),
+    "vmax": ("max_exp_avg_sq",),
+    "master": (MASTER,),
+}
 """Which state a column of the table holds the addresses of."""
 NOWHERE = 1
 """Stands for the address of an empty gradient: it exists, but has no memory."""
+
+
+class Copies(NamedTuple):
+    """What stands in for tensors that do not lie in memory like their state, for as long as it is used."""
+
+    gradients: list[Tensor]
+    parameters: list[tuple[Tensor, Tensor]]
 
 
 class NativeStep:
@@ -29,14 +44,15 @@ class NativeStep:
 
     name = "native"
 
-    def __init__(self, module: ModuleType, kind: int, batch: Batch, hypers: Hypers) -> None:
+    def __init__(self, module: ModuleType, kind: int, batch: Batch, hypers: Hypers, control: Control) -> None:
         names, formats, offsets = zip(*module.ROW_DTYPE, strict=True)
         layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": module.ROW_SIZE}
         self._rows = np.zeros(len(batch.params), np.dtype(layout))
         self._gradients = self._rows["g"]
-        self._call = module.step
-        self._arguments = (kind, _address(self._rows), len(self._rows), _address(hypers.table), len(hypers.table))
-        self._hypers = hypers  # keeps the table alive
+        rows = _address(self._rows), len(self._rows)
+        self._step = partial(module.step, kind, *rows, _address(hypers.table), len(hypers.table), addressof(control))
+        self._norm = partial(module.norm, *rows, addressof(control))
+        self._hypers, self._control = hypers, control  # keeps the tables alive
         self._batch = batch
         self._stepped: list[Tensor] = []
         self._active: Any = slice(0)
@@ -77,6 +93,8 @@ class NativeStep:
                 row["flags"] |= 0 if p in unstarted else STARTED
                 self._planned.add(index)
             if index in look:
+                wider = GRAD_FLOAT32 if grad.dtype != p.dtype else 0
+                row["flags"] = row["flags"] & ~GRAD_FLOAT32 | wider
                 direct = p.numel() and is_dense(p) and same_layout(p, grad) and not grad.is_neg()
                 (self._indirect.discard if direct else self._indirect.add)(index)
         indirect = self._indirect
@@ -100,15 +118,28 @@ class NativeStep:
         if "step" in tensors:
             self._count_in(row, tensors["step"])
 
-    def run(self, grads: Sequence[Tensor]) -> None:
-        """Apply one update."""
-        self._gradients[self._active] = self._batch.pointers
-        if self._detours:
-            self._run_with_detours(grads)
-        else:
-            self._call(*self._arguments, torch.get_num_threads())
-        increment_version(self._stepped)  # autograd cannot see writes through an address
-        self._runs_left -= 1
+    def measure(self, grads: Sequence[Tensor]) -> None:
+        """Only find the norm."""
+        copies = self._stage(grads)
+        self._norm(torch.get_num_threads())
+        del copies
+
+    def run(self, grads: Sequence[Tensor]) -> bool:
+        """Apply one update, unless it is to be skipped; say whether it was applied."""
+        zero = bool(self._control.flags & ZERO)
+        if zero and self._share_memory():  # one would be zeroed before the other was seen
+            self._control.flags &= ~ZERO
+        copies = self._stage(grads)
+        applied: bool = self._step(torch.get_num_threads())
+        if applied:
+            self._runs_left -= 1
+            increment_version(self._stepped)  # autograd cannot see writes through an address
+            with torch.no_grad():
+                for p, stage in copies.parameters:
+                    p.copy_(stage)
+        if zero:
+            self._finish_zeroing(grads)
+        return applied
 
     def _count_in(self, row: Any, step: Tensor) -> None:
         """Continue the count of ``step``, and let the kernel write it there."""
@@ -118,24 +149,37 @@ class NativeStep:
         else:
             self._runs_left = min(self._runs_left, FLOAT32_COUNTS - int(step))
 
-    @torch.no_grad()
-    def _run_with_detours(self, grads: Sequence[Tensor]) -> None:
-        """Run on copies of whatever does not lie in memory like its state."""
-        staged: list[tuple[Tensor, Tensor]] = []
-        copies: list[Tensor] = []
+    def _stage(self, grads: Sequence[Tensor]) -> Copies:
+        """Enter the gradients' addresses; whatever does not lie in memory like its state is copied first."""
+        self._gradients[self._active] = self._batch.pointers
+        copies = Copies([], [])
         for position, index in self._detours:
-            p = self._batch.params[index]
+            p, grad = self._batch.params[index].detach(), grads[position].detach()
             if p.numel() == 0:
                 self._gradients[index] = NOWHERE
                 continue
-            copies.append(torch.empty_like(p).copy_(grads[position]))
-            self._gradients[index] = copies[-1].data_ptr()
+            copies.gradients.append(torch.empty_like(p, dtype=grad.dtype).copy_(grad))
+            self._gradients[index] = copies.gradients[-1].data_ptr()
             if not is_dense(p):
-                staged.append((p, torch.empty_like(p).copy_(p)))
-                self._rows["p"][index] = staged[-1][1].data_ptr()
-        self._call(*self._arguments, torch.get_num_threads())
-        for p, stage in staged:
-            p.copy_(stage)
+                stage = torch.empty_like(p).copy_(p)
+                copies.parameters.append((self._batch.params[index], stage))
+                self._rows["p"][index] = stage.data_ptr()
+        return copies
+
+    def _share_memory(self) -> bool:
+        """Whether two gradients begin at one address."""
+        places = self._batch.pointers[self._batch.pointers != 0]
+        return len(np.unique(places)) < len(places)
+
+    @torch.no_grad()
+    def _finish_zeroing(self, grads: Sequence[Tensor]) -> None:
+        """Zero what the kernel did not see, and tell autograd of the rest."""
+        if not self._control.flags & ZERO:
+            torch._foreach_zero_(list(grads))
+            return
+        for position, _ in self._detours:
+            grads[position].zero_()
+        increment_version(grads)
 
 
 def _is_tensor(value: object) -> TypeGuard[Tensor]:

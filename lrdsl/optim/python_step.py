@@ -9,8 +9,10 @@ from torch import Tensor
 
 from lrdsl.optim.batch import Batch
 from lrdsl.optim.hypers import Hyper, Hypers
-from lrdsl.optim.moments import State
+from lrdsl.optim.moments import MASTER, State
+from lrdsl.optim.neighbours import MEASURE, ZERO, Control, norm_of
 from lrdsl.optim.rules import Rules
+from lrdsl.optim.tensors import opmath
 
 
 class PythonStep:
@@ -18,10 +20,11 @@ class PythonStep:
 
     name = "python"
 
-    def __init__(self, rules: Rules, batch: Batch, hypers: Hypers) -> None:
+    def __init__(self, rules: Rules, batch: Batch, hypers: Hypers, control: Control) -> None:
         self._update = rules.update
         self._batch = batch
         self._hypers = hypers
+        self._control = control
         self._state: MutableMapping[Tensor, State] = {}
         self._unstarted: set[Tensor] = set()
         self._held: list[object] = []
@@ -43,12 +46,39 @@ class PythonStep:
         self._state, self._unstarted = state, unstarted
         self._held = list(chain.from_iterable(map(dict.values, state.values())))
 
+    def measure(self, grads: Sequence[Tensor]) -> None:
+        """Only find the norm."""
+        self._batch.check_gradients(grads)
+        self._control.norm = norm_of(grads, self._control.scale)
+
     @torch.no_grad()
-    def run(self, grads: Sequence[Tensor]) -> None:
-        """Apply one update."""
+    def run(self, grads: Sequence[Tensor]) -> bool:
+        """Apply one update, unless it is to be skipped; say whether it was applied."""
         self._batch.check_gradients(grads)  # torch would find out in the middle of the update
+        control = self._control
+        if control.flags & MEASURE:
+            control.norm = norm_of(grads, control.scale)
+        if applied := not control.vetoed:
+            self._apply(grads)
+        else:
+            control.skipped += 1
+        if control.flags & ZERO:
+            for grad in grads:
+                grad.zero_()
+        return applied
+
+    def _apply(self, grads: Sequence[Tensor]) -> None:
         hypers = [Hyper(*row) for row in self._hypers.table.tolist()]
+        scale, factor = self._control.scale, self._control.factor
         batch = self._batch
         for index, grad in zip(batch.active, grads, strict=True):
             p = batch.params[index]
-            self._update(p, grad, self._state.get(p, {}), hypers[batch.groups[index]], p not in self._unstarted)
+            state = self._state.get(p, {})
+            grad = grad.to(opmath(p))
+            grad = grad if scale is None else grad / scale
+            grad = grad if factor is None else grad * factor
+            # In low precision the update runs on float32, and the parameter is rounded once.
+            wide = state[MASTER] if MASTER in state else p.to(opmath(p))
+            self._update(wide, grad, state, hypers[batch.groups[index]], p not in self._unstarted)
+            if wide is not p:
+                p.copy_(wide)
