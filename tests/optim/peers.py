@@ -101,7 +101,7 @@ def ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The distance to the next number of ``dtype``."""
     info = torch.finfo(dtype)
     exponent = torch.frexp(values.abs().clamp(min=info.smallest_normal)).exponent - 1
-    return torch.ldexp(torch.tensor(info.eps, dtype=values.dtype), exponent)
+    return info.eps * torch.exp2(exponent.to(values.dtype))
 
 
 def fill_gradients(*sides: Sequence[Parameter], seed: int) -> float:
