@@ -23,7 +23,8 @@ const std::vector<Isa>& isas() {
   static const std::vector<Isa> all = {
 #ifdef LRDSL_X86
       {"avx512", avx512::run,
-       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")},
+       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl")},
       {"avx2+fma", avx2::run, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
 #endif
       {"baseline", baseline::run, true},
