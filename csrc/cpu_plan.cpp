@@ -88,8 +88,8 @@ void check(const Control& control) {
 }
 
 int64_t blocks(const TensorRow& row) {
-  const int64_t per_block = block_elements(row.dtype);
-  return row.n / per_block + (row.n % per_block != 0);
+  const int shift = block_shift(row.dtype);
+  return (row.n >> shift) + ((row.n & ((int64_t{1} << shift) - 1)) != 0);
 }
 
 // What every pass needs.

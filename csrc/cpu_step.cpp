@@ -224,9 +224,10 @@ void work(const Plan& plan, int64_t part, int64_t parts) {
     const int64_t stop = row_end < end ? row_end : end;
     if (block == stop) continue;  // an empty row
     const TensorRow& row = plan.rows[index];
-    const int64_t per_block = block_elements(row.dtype);
-    const int64_t first = (block - row_begin) * per_block;
-    const int64_t last = (stop - row_begin) * per_block < row.n ? (stop - row_begin) * per_block : row.n;
+    const int shift = block_shift(row.dtype);
+    const int64_t first = (block - row_begin) << shift;
+    const int64_t padded = (stop - row_begin) << shift;
+    const int64_t last = padded < row.n ? padded : row.n;
     if (row.dtype == FLOAT64) {
       visit<double>(plan, index, first, last);
     } else {
