@@ -12,7 +12,10 @@
 
 namespace py = pybind11;
 
-void bind_evaluator(py::module_& m);  // bindings_evaluator.cpp
+// In bindings_*.cpp.
+void bind_evaluator(py::module_& m);
+void bind_publisher(py::module_& m);
+void bind_walk(py::module_& m);
 
 namespace lrdsl {
 namespace {
@@ -50,6 +53,11 @@ constexpr Field HYPER_FIELDS[] = {
     LRDSL_FIELD(Hyper, eps), LRDSL_FIELD(Hyper, momentum),     LRDSL_FIELD(Hyper, dampening), LRDSL_FIELD(Hyper, flags),
 };
 
+constexpr Field CONTROL_FIELDS[] = {
+    LRDSL_FIELD(Control, max_norm),  LRDSL_FIELD(Control, norm),  LRDSL_FIELD(Control, grad_scale),
+    LRDSL_FIELD(Control, found_inf), LRDSL_FIELD(Control, flags), LRDSL_FIELD(Control, skipped),
+};
+
 #undef LRDSL_FIELD
 
 template <size_t N>
@@ -59,11 +67,16 @@ py::list listed(const Field (&fields)[N]) {
   return list;
 }
 
-void step_tables(int kind, uintptr_t rows, int64_t n_rows, uintptr_t hypers, int64_t n_groups, int threads) {
-  if (kind != static_cast<int>(Rule::SGD) && kind != static_cast<int>(Rule::ADAM))
-    throw std::invalid_argument("kind: expected 0 (SGD) or 1 (Adam), got " + std::to_string(kind));
-  step(static_cast<Rule>(kind), reinterpret_cast<TensorRow*>(rows), n_rows, reinterpret_cast<const Hyper*>(hypers),
-       n_groups, threads);
+bool step_tables(int kind, uintptr_t rows, int64_t n_rows, uintptr_t hypers, int64_t n_groups, uintptr_t control,
+                 int threads) {
+  if (kind < static_cast<int>(Rule::SGD) || kind > static_cast<int>(Rule::LIMIT))
+    throw std::invalid_argument("kind: expected 0 (SGD), 1 (Adam) or 2 (limit pattern), got " + std::to_string(kind));
+  return step(static_cast<Rule>(kind), reinterpret_cast<TensorRow*>(rows), n_rows,
+              reinterpret_cast<const Hyper*>(hypers), n_groups, *reinterpret_cast<Control*>(control), threads);
+}
+
+void measure_tables(uintptr_t rows, int64_t n_rows, uintptr_t control, int threads) {
+  measure(reinterpret_cast<const TensorRow*>(rows), n_rows, *reinterpret_cast<Control*>(control), threads);
 }
 
 py::tuple isa_names() {
@@ -91,14 +104,20 @@ PYBIND11_MODULE(_C, m) {
   m.attr("ROW_SIZE") = sizeof(lrdsl::TensorRow);
   m.attr("HYPER_DTYPE") = lrdsl::listed(lrdsl::HYPER_FIELDS);
   m.attr("HYPER_SIZE") = sizeof(lrdsl::Hyper);
+  m.attr("CONTROL_DTYPE") = lrdsl::listed(lrdsl::CONTROL_FIELDS);
+  m.attr("CONTROL_SIZE") = sizeof(lrdsl::Control);
 
   m.def("step", &lrdsl::step_tables, py::arg("kind"), py::arg("rows"), py::arg("n_rows"), py::arg("hypers"),
-        py::arg("n_groups"), py::arg("threads"), py::call_guard<py::gil_scoped_release>(),
-        "Update every tensor row that has a gradient, and count its step.");
+        py::arg("n_groups"), py::arg("control"), py::arg("threads"), py::call_guard<py::gil_scoped_release>(),
+        "Update every tensor row that has a gradient, and count its step; False if the step was skipped.");
+  m.def("norm", &lrdsl::measure_tables, py::arg("rows"), py::arg("n_rows"), py::arg("control"), py::arg("threads"),
+        py::call_guard<py::gil_scoped_release>(), "Measure the norm of all gradients, and nothing else.");
   m.def("isa", [] { return lrdsl::active_isa().name; }, "Instruction set in use.");
   m.def("isas", &lrdsl::isa_names, "Instruction sets that this CPU can run, best first.");
   m.def("set_isa", &lrdsl::set_isa, py::arg("name"), "Use another instruction set from now on; for tests.");
   m.def("openmp", &lrdsl::openmp_threads, "Threads OpenMP would use by itself; 0 if compiled without OpenMP.");
 
   bind_evaluator(m);
+  bind_publisher(m);
+  bind_walk(m);
 }

@@ -58,10 +58,16 @@ bool forked = false;
 
 bool active_row(const TensorRow& row) { return row.g != 0; }
 
-void check(Rule rule, const TensorRow& row, int64_t index, const Hyper* hypers, int64_t n_groups) {
-  if (row.group < 0 || row.group >= n_groups) refuse(index, "no group " + std::to_string(row.group));
-  if (row.dtype != FLOAT32 && row.dtype != FLOAT64) refuse(index, "no dtype " + std::to_string(row.dtype));
+void check_gradient(const TensorRow& row, int64_t index) {
+  if (row.dtype < FLOAT32 || row.dtype > FLOAT16) refuse(index, "no dtype " + std::to_string(row.dtype));
+  if ((row.flags & GRAD_FLOAT32) != 0 && !is_low(row.dtype)) refuse(index, "a float32 gradient beside full precision");
   if (row.n < 0) refuse(index, "a negative number of elements");
+}
+
+void check(Rule rule, const TensorRow& row, int64_t index, const Hyper* hypers, int64_t n_groups) {
+  check_gradient(row, index);
+  if (row.group < 0 || row.group >= n_groups) refuse(index, "no group " + std::to_string(row.group));
+  if (row.master != 0 && !is_low(row.dtype)) refuse(index, "a master beside full precision");
   if (row.step < 0) refuse(index, "a negative step");
   if (row.n == 0) return;
   const Hyper& hyper = hypers[row.group];
@@ -70,23 +76,81 @@ void check(Rule rule, const TensorRow& row, int64_t index, const Hyper* hypers, 
     if (hyper.momentum != 0.0 && row.m == 0) refuse(index, "momentum without a buffer");
   } else {
     if (row.m == 0 || row.v == 0) refuse(index, "Adam without its two moments");
-    if ((hyper.flags & AMSGRAD) != 0 && row.vmax == 0) refuse(index, "amsgrad without its maximum");
+    if (rule == Rule::ADAM && (hyper.flags & AMSGRAD) != 0 && row.vmax == 0)
+      refuse(index, "amsgrad without its maximum");
   }
 }
 
+void check(const Control& control) {
+  if ((control.flags & CLIP) != 0 && !(control.max_norm >= 0.0))
+    throw std::invalid_argument("control: expected max_norm >= 0, got " + std::to_string(control.max_norm));
+}
+
 int64_t blocks(const TensorRow& row) {
-  const int64_t per_block = BLOCK_BYTES / (row.dtype == FLOAT64 ? 8 : 4);
+  const int64_t per_block = block_elements(row.dtype);
   return row.n / per_block + (row.n % per_block != 0);
 }
 
-// The powers of a step are computed once for all rows that share group and step; usually neighbours do.
+// What every pass needs.
+Plan plan_of(Pass pass, const TensorRow* rows, int64_t n_rows, const Control& control, int threads) {
+  thread_local std::vector<int64_t> first_block;
+  first_block.assign(1, 0);
+  for (int64_t index = 0; index < n_rows; ++index)
+    first_block.push_back(first_block.back() + (active_row(rows[index]) ? blocks(rows[index]) : 0));
+  const bool serial = forked || first_block.back() < SERIAL_BLOCKS;
+  Plan plan{};
+  plan.pass = pass;
+  plan.rows = rows;
+  plan.n_rows = n_rows;
+  plan.first_block = first_block.data();
+  plan.threads = serial ? 1 : threads;
+  plan.control = &control;
+  return plan;
+}
+
+double norm(Plan plan) {
+  thread_local std::vector<int64_t> first_chunk;
+  thread_local std::vector<double> partials;
+  first_chunk.assign(1, 0);
+  for (int64_t index = 0; index < plan.n_rows; ++index)
+    first_chunk.push_back(first_chunk.back() + (active_row(plan.rows[index]) ? norm_chunks(plan.rows[index]) : 0));
+  partials.resize(static_cast<size_t>(first_chunk.back()));
+  plan.pass = Pass::MEASURE;
+  plan.first_chunk = first_chunk.data();
+  plan.partials = partials.data();
+  active()->kernel(plan);
+  double lanes[LANES] = {};
+  for (size_t chunk = 0; chunk < partials.size(); ++chunk) lanes[chunk % LANES] += partials[chunk];
+  return norm_of(sum_of_lanes(lanes), *plan.control);
+}
+
+// The last power computed: neighbours often share step and beta, whatever their groups.
+class LastPower {
+ public:
+  double operator()(double base, double exponent) {
+    if (base != base_ || exponent != exponent_) {
+      value_ = power(base, exponent);
+      base_ = base;
+      exponent_ = exponent;
+    }
+    return value_;
+  }
+
+ private:
+  double base_ = 1.0, exponent_ = 0.0, value_ = 1.0;
+};
+
+// What rows of one group and step share.
 void share_factors(const TensorRow* rows, int64_t n_rows, const Hyper* hypers, std::vector<AdamFactors>& factors,
                    std::vector<int64_t>& factors_of) {
+  LastPower power1, power2;
   const TensorRow* last = nullptr;
   for (int64_t index = 0; index < n_rows; ++index) {
     const TensorRow& row = rows[index];
     if (active_row(row) && (last == nullptr || row.group != last->group || row.step != last->step)) {
-      factors.push_back(adam_factors(hypers[row.group], row.step));
+      const Hyper& hyper = hypers[row.group];
+      const double t = adam_time(row.step);
+      factors.push_back(adam_factors(hyper, power1(hyper.beta1, t), power2(hyper.beta2, t)));
       last = &row;
     }
     factors_of.push_back(static_cast<int64_t>(factors.size()) - 1);
@@ -119,27 +183,42 @@ void set_isa(const std::string& name) {
   throw std::invalid_argument("no code for instruction set " + name);
 }
 
-void step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, int threads) {
-  thread_local std::vector<int64_t> first_block, factors_of;
+bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, Control& control,
+          int threads) {
+  check(control);
+  for (int64_t index = 0; index < n_rows; ++index) {
+    if (active_row(rows[index])) check(rule, rows[index], index, hypers, n_groups);
+  }
+  Plan plan = plan_of(Pass::UPDATE, rows, n_rows, control, threads);
+  if ((control.flags & MEASURE) != 0) control.norm = norm(plan);
+  if (skips(control)) {
+    ++control.skipped;
+    plan.pass = Pass::CLEAR;
+    if ((control.flags & ZERO) != 0) active()->kernel(plan);
+    return false;
+  }
+
+  thread_local std::vector<int64_t> factors_of;
   thread_local std::vector<AdamFactors> factors;
-  first_block.assign(1, 0);
   factors_of.clear();
   factors.clear();
-
-  for (int64_t index = 0; index < n_rows; ++index) {
-    const bool active = active_row(rows[index]);
-    if (active) check(rule, rows[index], index, hypers, n_groups);
-    first_block.push_back(first_block.back() + (active ? blocks(rows[index]) : 0));
-  }
   if (rule == Rule::ADAM) share_factors(rows, n_rows, hypers, factors, factors_of);
-
-  const bool serial = forked || first_block.back() < SERIAL_BLOCKS;
-  const Plan plan{
-      rule, rows, hypers, first_block.data(), factors.data(), factors_of.data(), n_rows, serial ? 1 : threads};
+  plan.rule = rule;
+  plan.hypers = hypers;
+  plan.factors = factors.data();
+  plan.factors_of = factors_of.data();
   active()->kernel(plan);
   for (int64_t index = 0; index < n_rows; ++index) {
     if (active_row(rows[index])) count(rows[index]);
   }
+  return true;
+}
+
+void measure(const TensorRow* rows, int64_t n_rows, Control& control, int threads) {
+  for (int64_t index = 0; index < n_rows; ++index) {
+    if (active_row(rows[index])) check_gradient(rows[index], index);
+  }
+  control.norm = norm(plan_of(Pass::MEASURE, rows, n_rows, control, threads));
 }
 
 }  // namespace lrdsl

@@ -5,6 +5,7 @@
 #include <omp.h>
 #endif
 
+#include <cstring>
 #include <type_traits>
 
 #include "cpu_step.h"
@@ -17,86 +18,188 @@ constexpr int64_t PREFETCH_BYTES = 1024;
 template <class T>
 constexpr int64_t BLOCK = BLOCK_BYTES / static_cast<int64_t>(sizeof(T));
 
-template <class T>
-inline T* pointer(uint64_t address) {
-  return reinterpret_cast<T*>(static_cast<uintptr_t>(address));
-}
-
-template <class T>
-inline void prefetch(const T* at) {
+template <class E>
+inline void prefetch(const E* at) {
   __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + PREFETCH_BYTES));
 }
 
 // The elements at one index are loaded, updated on registers and stored: without the copies every store could change a
 // later load, and nothing would become vector code.
-template <class T>
-inline void store(T& to, T value) {
-  to = value;
+template <class E>
+inline void store_unless_const(E& to, Opmath<E> value) {
+  store(to, value);
 }
-template <class T>
-inline void store(const T&, T) {}  // a gradient
+template <class E>
+inline void store_unless_const(const E&, Opmath<E>) {}
 
-template <class T, class Update, class... Stream>
-inline void through_registers(const Update& update, Stream&... at) {
-  [&update, &at...](std::remove_const_t<Stream>... r) {
+template <class Update, class... E>
+inline void through_registers(const Update& update, E&... at) {
+  [&update, &at...](Opmath<std::remove_const_t<E>>... r) {
     update(r...);
-    (store(at, r), ...);
-  }(at...);
+    (store_unless_const(at, r), ...);
+  }(load(at)...);
 }
 
-// Applies `update` to the elements [begin, end) of all streams at once. Whole blocks have a fixed count, so that the
-// inner loop becomes straight vector code; the last, partial block is the same source.
-template <class T, class Update, class... Stream>
-inline void sweep(int64_t begin, int64_t end, const Update& update, Stream*... streams) {
-  int64_t at = begin;
-  for (; at + BLOCK<T> <= end; at += BLOCK<T>) {
+// Applies `update` to n elements of all streams at once. Whole blocks have a fixed count, so that the inner loop
+// becomes straight vector code; the last, partial block is the same source.
+template <class T, class Update, class... E>
+inline void sweep(int64_t n, const Update& update, E*... streams) {
+  int64_t at = 0;
+  for (; at + BLOCK<T> <= n; at += BLOCK<T>) {
     (prefetch(streams + at), ...);
 #pragma omp simd
-    for (int64_t i = 0; i < BLOCK<T>; ++i) through_registers<T>(update, streams[at + i]...);
+    for (int64_t i = 0; i < BLOCK<T>; ++i) through_registers(update, streams[at + i]...);
   }
-  for (; at < end; ++at) through_registers<T>(update, streams[at]...);
+  for (; at < n; ++at) through_registers(update, streams[at]...);
+}
+
+// Calls `use` with the elements at `address`, which has the index `begin`, as what they are; T is their opmath.
+template <class T, class Use>
+inline void typed(int32_t dtype, uint64_t address, int64_t begin, const Use& use) {
+  if constexpr (std::is_same_v<T, double>) {
+    use(pointer<double>(address) + begin);
+  } else if (dtype == BFLOAT16) {
+    use(pointer<Bfloat16>(address) + begin);
+  } else if (dtype == FLOAT16) {
+    use(pointer<Float16>(address) + begin);
+  } else {
+    use(pointer<float>(address) + begin);
+  }
+}
+
+void clear(const TensorRow& row, int64_t begin, int64_t n) {
+  const int64_t size = bytes_of(grad_dtype(row));
+  memset(pointer<char>(row.g) + begin * size, 0, static_cast<size_t>(n * size));
+}
+
+// ---- update
+// ----------------------------------------------------------------------------------------------------------
+
+// Low precision, scaling and zeroing happen around the rule, on stretches that stay in the L1 cache. So there is one
+// loop per rule and opmath, however many the combinations, and memory sees every stream once. As long as the prefetch
+// reaches, so that every stretch is there when it begins.
+constexpr int64_t STRETCH = 256;
+
+template <class T, class Update, class... State>
+inline void apply(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end, const Update& update,
+                  State*... state) {
+  const Preparation<T> prepare(*plan.control);
+  const bool zero = (plan.control->flags & ZERO) != 0;
+  const bool low = is_low(row.dtype);
+  const bool grad_in_place = !is_low(grad_dtype(row)) && !prepare.needed;
+  const uint64_t original = low ? row.master : row.p;
+  alignas(64) T p_buffer[STRETCH], g_buffer[STRETCH];
+  const int64_t length = original != 0 && !low && grad_in_place && !zero ? end - begin : STRETCH;
+  for (int64_t at = begin; at < end; at += length) {
+    const int64_t n = length < end - at ? length : end - at;
+    T* p = pointer<T>(original) + at;
+    if (original == 0) {
+      p = p_buffer;
+      typed<T>(row.dtype, row.p, at,
+               [&](const auto* from) { sweep<T>(n, [](T& to, T value) { to = value; }, p, from); });
+    }
+    const T* g = pointer<const T>(row.g) + at;
+    if (!grad_in_place) {
+      g = g_buffer;
+      typed<T>(grad_dtype(row), row.g, at, [&](const auto* from) {
+        if (prepare.needed) {
+          sweep<T>(n, [prepare](T& to, T value) { to = prepare(value); }, g_buffer, from);
+        } else {
+          sweep<T>(n, [](T& to, T value) { to = value; }, g_buffer, from);
+        }
+      });
+    }
+    sweep<T>(n, update, p, g, state + at...);
+    if (low) {
+      typed<T>(row.dtype, row.p, at,
+               [&](auto* to) { sweep<T>(n, [](T& to, T value) { to = value; }, to, static_cast<const T*>(p)); });
+    }
+    if (zero) clear(row, at, n);
+  }
 }
 
 template <class T>
-void sgd(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
-  const TensorRow& row = plan.rows[index];
+void sgd(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end) {
   const Hyper& hyper = plan.hypers[row.group];
   const Sgd<T> rule(hyper, (row.flags & STARTED) != 0);
-  T* const p = pointer<T>(row.p);
-  const T* const g = pointer<const T>(row.g);
   if (hyper.momentum == 0.0) {
-    sweep<T>(begin, end, [rule](T& p, T g) { rule.plain(p, g); }, p, g);
+    apply<T>(plan, row, begin, end, [rule](T& p, T g) { rule.plain(p, g); });
   } else {
-    sweep<T>(begin, end, [rule](T& p, T g, T& m) { rule.with_momentum(p, g, m); }, p, g, pointer<T>(row.m));
+    apply<T>(
+        plan, row, begin, end, [rule](T& p, T g, T& m) { rule.with_momentum(p, g, m); },  //
+        pointer<T>(row.m));
   }
 }
 
 template <class T>
-void adam(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
-  const TensorRow& row = plan.rows[index];
-  const Adam<T> rule(plan.factors[plan.factors_of[index]]);
-  T* const p = pointer<T>(row.p);
-  const T* const g = pointer<const T>(row.g);
+void adam(const Plan& plan, const TensorRow& row, const AdamFactors& factors, int64_t begin, int64_t end) {
+  const Adam<T> rule(factors);
   T* const m = pointer<T>(row.m);
   T* const v = pointer<T>(row.v);
   if ((plan.hypers[row.group].flags & AMSGRAD) == 0) {
-    sweep<T>(begin, end, [rule](T& p, T g, T& m, T& v) { rule.plain(p, g, m, v); }, p, g, m, v);
+    apply<T>(plan, row, begin, end, [rule](T& p, T g, T& m, T& v) { rule.plain(p, g, m, v); }, m, v);
   } else {
-    sweep<T>(
-        begin, end, [rule](T& p, T g, T& m, T& v, T& vmax) { rule.amsgrad(p, g, m, v, vmax); },  //
-        p, g, m, v, pointer<T>(row.vmax));
+    apply<T>(
+        plan, row, begin, end, [rule](T& p, T g, T& m, T& v, T& vmax) { rule.amsgrad(p, g, m, v, vmax); },  //
+        m, v, pointer<T>(row.vmax));
   }
 }
 
 template <class T>
-void update(const Plan& plan, int64_t index, int64_t first_block, int64_t last_block) {
-  const int64_t n = plan.rows[index].n;
-  const int64_t begin = first_block * BLOCK<T>;
-  const int64_t end = last_block * BLOCK<T> < n ? last_block * BLOCK<T> : n;
-  if (plan.rule == Rule::SGD) {
-    sgd<T>(plan, index, begin, end);
-  } else {
-    adam<T>(plan, index, begin, end);
+void limit(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end) {
+  apply<T>(
+      plan, row, begin, end, [](T& p, T g, T& m, T& v) { Limit<T>().plain(p, g, m, v); },  //
+      pointer<T>(row.m), pointer<T>(row.v));
+}
+
+template <class T>
+void update(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
+  const TensorRow& row = plan.rows[index];
+  switch (plan.rule) {
+    case Rule::SGD:
+      return sgd<T>(plan, row, begin, end);
+    case Rule::ADAM:
+      return adam<T>(plan, row, plan.factors[plan.factors_of[index]], begin, end);
+    case Rule::LIMIT:
+      return limit<T>(plan, row, begin, end);
+  }
+}
+
+// ---- norm
+// ------------------------------------------------------------------------------------------------------------
+
+template <class T, class E>
+double sum_of_squares(const E* g, int64_t n) {
+  alignas(64) T lanes[LANES] = {};
+  for (int64_t at = 0; at < n; at += LANES)
+    sweep<T>(LANES < n - at ? LANES : n - at, [](T& lane, T g) { tally(lane, g); }, lanes, g + at);
+  return static_cast<double>(sum_of_lanes(lanes));
+}
+
+// The chunks that begin in [begin, end).
+template <class T>
+void measure(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
+  const TensorRow& row = plan.rows[index];
+  for (int64_t chunk = (begin + NORM_CHUNK - 1) / NORM_CHUNK; chunk * NORM_CHUNK < end; ++chunk) {
+    const int64_t at = chunk * NORM_CHUNK;
+    const int64_t n = NORM_CHUNK < row.n - at ? NORM_CHUNK : row.n - at;
+    typed<T>(grad_dtype(row), row.g, at,
+             [&](const auto* g) { plan.partials[plan.first_chunk[index] + chunk] = sum_of_squares<T>(g, n); });
+  }
+}
+
+// ---- the walk
+// --------------------------------------------------------------------------------------------------------
+
+template <class T>
+void visit(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
+  switch (plan.pass) {
+    case Pass::UPDATE:
+      return update<T>(plan, index, begin, end);
+    case Pass::MEASURE:
+      return measure<T>(plan, index, begin, end);
+    case Pass::CLEAR:
+      return clear(plan.rows[index], begin, end - begin);
   }
 }
 
@@ -121,10 +224,14 @@ void work(const Plan& plan, int64_t part, int64_t parts) {
     const int64_t row_end = plan.first_block[index + 1];
     const int64_t stop = row_end < end ? row_end : end;
     if (block == stop) continue;  // an empty row
-    if (plan.rows[index].dtype == FLOAT64) {
-      update<double>(plan, index, block - row_begin, stop - row_begin);
+    const TensorRow& row = plan.rows[index];
+    const int64_t per_block = block_elements(row.dtype);
+    const int64_t first = (block - row_begin) * per_block;
+    const int64_t last = (stop - row_begin) * per_block < row.n ? (stop - row_begin) * per_block : row.n;
+    if (row.dtype == FLOAT64) {
+      visit<double>(plan, index, first, last);
     } else {
-      update<float>(plan, index, block - row_begin, stop - row_begin);
+      visit<float>(plan, index, first, last);
     }
     block = stop;
   }

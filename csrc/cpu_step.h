@@ -6,26 +6,40 @@
 #include <string>
 #include <vector>
 
+#include "element.h"
+#include "norm.h"
+#include "portable.h"
 #include "tables.h"
 #include "update.h"
 
 namespace lrdsl {
 
-enum class Rule { SGD = 0, ADAM = 1 };
+enum class Rule { SGD = 0, ADAM = 1, LIMIT = 2 };
+
+// What one walk over the tables does.
+enum class Pass { UPDATE, MEASURE, CLEAR };
 
 // Work is counted in blocks of 64 bytes of parameter: threads never share a cache line, and tensors of any dtype weigh
 // what they cost.
 constexpr int64_t BLOCK_BYTES = 64;
 
+LRDSL_HD int64_t block_elements(int32_t dtype) { return BLOCK_BYTES / bytes_of(dtype); }
+
 struct Plan {
-  Rule rule;
+  Pass pass;
   const TensorRow* rows;
-  const Hyper* hypers;
-  const int64_t* first_block;  // of each row in the count over all rows, and the total at the end
-  const AdamFactors* factors;
-  const int64_t* factors_of;  // row -> index into factors; null for SGD
   int64_t n_rows;
+  const int64_t* first_block;  // of each row in the count over all rows, and the total at the end
   int threads;
+  const Control* control;
+  // to update
+  Rule rule;
+  const Hyper* hypers;
+  const AdamFactors* factors;
+  const int64_t* factors_of;  // row -> index into factors; for Adam only
+  // to measure
+  const int64_t* first_chunk;  // of each row
+  double* partials;            // of each chunk
 };
 
 using Kernel = void (*)(const Plan&);
@@ -41,7 +55,12 @@ const std::vector<Isa>& isas();
 const Isa& active_isa();
 void set_isa(const std::string& name);
 
-// Updates every row that has a gradient, then counts its step. Throws, naming the row, before anything is written.
-void step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, int threads);
+// Updates every row that has a gradient, then counts its step; false if the step was skipped. Throws, naming the row,
+// before anything is written.
+bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, Control& control,
+          int threads);
+
+// Only measures: control.norm.
+void measure(const TensorRow* rows, int64_t n_rows, Control& control, int threads);
 
 }  // namespace lrdsl

@@ -1,5 +1,5 @@
-// The tables that Python fills: one row per tensor, one Hyper per group, one Control per optimizer. Host and device read
-// the same layout.
+// The tables that Python fills: one row per tensor, one Hyper per group, one Control per optimizer. Host and device
+// read the same layout.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "element.h"
 #include "elementary.h"
 #include "portable.h"
 #include "tables.h"
@@ -16,6 +17,37 @@ LRDSL_HD float fused(float a, float b, float c) { return ::fmaf(a, b, c); }
 LRDSL_HD double fused(double a, double b, double c) { return ::fma(a, b, c); }
 LRDSL_HD float root(float x) { return ::sqrtf(x); }
 LRDSL_HD double root(double x) { return ::sqrt(x); }
+
+// ---- before the rule
+// -------------------------------------------------------------------------------------------------
+
+// A scaler passes a sum over devices, so anything but 0 is an overflow.
+LRDSL_HD bool skips(const Control& control) {
+  const bool finite = control.norm - control.norm == 0.0;
+  return (control.found_inf != 0 && *pointer<const float>(control.found_inf) != 0.0f) ||
+         ((control.flags & SKIP_NONFINITE) != 0 && !finite);
+}
+
+LRDSL_HD double clip_factor(const Control& control) {
+  if ((control.flags & CLIP) == 0) return 1.0;
+  const double factor = control.max_norm / (control.norm + 1e-6);
+  return factor >= 1.0 ? 1.0 : factor;  // a NaN stays, as in torch
+}
+
+// What every gradient goes through before its rule. Dividing and multiplying by 1 changes no bit, so one functor serves
+// whichever of the two is wanted; where none is, `needed` is false.
+template <class T>
+struct Preparation {
+  T scale, clip;
+  bool needed;
+
+  LRDSL_HD explicit Preparation(const Control& control)
+      : scale(control.grad_scale == 0 ? T(1) : static_cast<T>(*pointer<const float>(control.grad_scale))),
+        clip(static_cast<T>(clip_factor(control))),
+        needed(scale != T(1) || clip != T(1)) {}
+
+  LRDSL_HD T operator()(T g) const { return g / scale * clip; }
+};
 
 // ---- SGD -----------------------------------------------------------------------------------------------------------
 
@@ -65,18 +97,25 @@ struct AdamFactors {
   bool maximize;
 };
 
-LRDSL_HD AdamFactors adam_factors(const Hyper& h, int64_t step) {
-  const double t = static_cast<double>(step + 1);
+// The update after `step` others has this number, and its betas are raised to it.
+LRDSL_HD double adam_time(int64_t step) { return static_cast<double>(step + 1); }
+
+LRDSL_HD AdamFactors adam_factors(const Hyper& h, double beta1_power, double beta2_power) {
   const bool decoupled = (h.flags & DECOUPLED) != 0;
   return {decoupled ? 1.0 - h.lr * h.weight_decay : 1.0,
           decoupled ? 0.0 : h.weight_decay,
           1.0 - h.beta1,
           1.0 - h.beta2,
           h.beta2,
-          -(h.lr / (1.0 - power(h.beta1, t))),
-          root(1.0 - power(h.beta2, t)),
+          -(h.lr / (1.0 - beta1_power)),
+          root(1.0 - beta2_power),
           h.eps,
           (h.flags & MAXIMIZE) != 0};
+}
+
+LRDSL_HD AdamFactors adam_factors(const Hyper& h, int64_t step) {
+  const double t = adam_time(step);
+  return adam_factors(h, power(h.beta1, t), power(h.beta2, t));
 }
 
 template <class T>
@@ -120,6 +159,20 @@ struct Adam {
     moments(p, g, m, v);
     vmax = (v > vmax || v != v) ? v : vmax;  // a NaN stays, as in torch
     move(p, m, vmax);
+  }
+};
+
+// ---- the limit pattern
+// -----------------------------------------------------------------------------------------------
+
+// Adam's streams with next to no arithmetic: what benchmarks compare Adam with, in the same process and on the same
+// loop.
+template <class T>
+struct Limit {
+  LRDSL_HD void plain(T& p, T g, T& m, T& v) const {
+    p = p + g;
+    m = m + g;
+    v = v + g;
   }
 };
 

@@ -12,7 +12,7 @@ from torch.optim.optimizer import ParamsT
 from lrdsl.errors import ScheduleError
 from lrdsl.optim import resume
 from lrdsl.optim import state as checkpoint
-from lrdsl.optim.binding import Bases, Units, bases_of, bind, columns
+from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
 from lrdsl.optim.groups import (
     Group,
     check_initialised,
@@ -24,7 +24,7 @@ from lrdsl.optim.groups import (
     settle,
 )
 from lrdsl.optim.moments import blank_momentum
-from lrdsl.optim.ownership import Binding, Column, plain
+from lrdsl.optim.ownership import Binding, Publication, plain
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.stepper import Stepper, obstacle
@@ -54,7 +54,7 @@ class Optimizer(torch.optim.Optimizer):
         self._clock = 0
         self._bases: list[Bases] = []
         self._bindings: list[Binding | None] = []
-        self._columns: list[Column] = []
+        self._published = Publication([], [])
         self._unstarted: set[Tensor] = set()
         super().__init__(params, defaults)
         # Together, because a text may name any group.
@@ -84,14 +84,14 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._check_owner()
+        undisturbed = self._check_owner()
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
-        self._stepper.step()
-        for column in self._columns:
-            column.advance(self._clock)
+            undisturbed = False
+        self._stepper.step(undisturbed)
+        self._published.advance(self._clock)
         self._clock += 1
-        self._publish()
+        self._published.publish(self._clock)
         return loss
 
     def init_state(self) -> None:
@@ -122,7 +122,7 @@ class Optimizer(torch.optim.Optimizer):
         if not first <= clock < 2**53:
             raise ValueError(f"expected the clock to be a whole number >= {first}, got {step!r}")
         self._clock = clock
-        self._publish()
+        self._published.publish(self._clock)
 
     @property
     def schedules(self) -> list[Schedule | None]:
@@ -150,7 +150,7 @@ class Optimizer(torch.optim.Optimizer):
         self._check_owner()
         for binding in listening:
             binding.schedule.observe(reported, metric, step=self._clock - binding.origin)
-        self._publish()
+        self._published.publish(self._clock)
 
     def doctor(self) -> dict[str, Any]:
         """Which step runs and why, and what went wrong with a schedule so far."""
@@ -210,25 +210,18 @@ class Optimizer(torch.optim.Optimizer):
 
     def _rebuild(self) -> None:
         """Make anew what depends on the groups, and publish."""
-        self._remember()
-        self._columns = columns(self._bindings, self.param_groups, self._rules.targets)
-        rates = next((column for column in self._columns if column.target == "lr"), None)
-        self._stepper = Stepper(self._rules, self.param_groups, self.state, self._unstarted, rates, self._backend)
-        self._publish()
+        self._published.remember()
+        governed = cells(self._bindings, self.param_groups, self._rules.targets)
+        self._published = Publication(governed, self.param_groups)
+        self._stepper = Stepper(
+            self._rules, self.param_groups, self.state, self._unstarted, self._published, self._backend
+        )
+        self._published.publish(self._clock)
 
-    def _check_owner(self) -> None:
+    def _check_owner(self) -> bool:
         if len(self.param_groups) != len(self._bindings):
             raise RuntimeError("a parameter group came or went by hand: use add_param_group")
-        for column in self._columns:
-            column.check(self.param_groups)
-
-    def _publish(self) -> None:
-        for column in self._columns:
-            column.publish(self.param_groups, self._clock)
-
-    def _remember(self) -> None:
-        for column in self._columns:
-            column.remember()
+        return self._published.check(self.param_groups)
 
     # --- checkpoints and copies ---------------------------------------------------------------------------------
 
@@ -238,7 +231,7 @@ class Optimizer(torch.optim.Optimizer):
         Beside torch's own keys every group has ``schedule``, ``schedule_context``, ``schedule_step``,
         ``schedule_state``, ``schedule_language``, and ``initial_lr`` if it has a schedule.
         """
-        self._remember()
+        self._published.remember()
         live = [dict(group) for group in self.param_groups]
         for group, binding in zip(self.param_groups, self._bindings, strict=True):
             saved = {key: plain(entry) for key, entry in group.items()}
@@ -272,14 +265,14 @@ class Optimizer(torch.optim.Optimizer):
         )
         loaded.install(self.param_groups, self.state)
         self._clock = loaded.largest_step if clock is None else clock
-        self._bindings, self._columns = bindings, []
+        self._bindings, self._published = bindings, Publication([], [])
         self._unstarted = set(blank_momentum(self.state))
         self._rebuild()
         for post_hook in self._optimizer_load_state_dict_post_hooks.values():
             post_hook(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        self._remember()
+        self._published.remember()
         own = ("_units", "_reschedule", "_backend", "_clock", "_bases", "_bindings", "_ready")
         unstarted = [
             (i, j)
@@ -291,6 +284,6 @@ class Optimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._columns = []
+        self._published = Publication([], [])
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._rebuild()

@@ -30,12 +30,12 @@ class NativeStep:
     name = "native"
 
     def __init__(self, module: ModuleType, kind: int, batch: Batch, hypers: Hypers) -> None:
-        names, formats, offsets = zip(*module.ROW_DTYPE, strict=True)
-        layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": module.ROW_SIZE}
-        self._rows = np.zeros(len(batch.params), np.dtype(layout))
+        self._rows = np.zeros(len(batch.params), _record(module.ROW_DTYPE, module.ROW_SIZE))
+        self._control = np.zeros(1, _record(module.CONTROL_DTYPE, module.CONTROL_SIZE))
         self._gradients = self._rows["g"]
         self._call = module.step
-        self._arguments = (kind, _address(self._rows), len(self._rows), _address(hypers.table), len(hypers.table))
+        rows, groups = (_address(self._rows), len(self._rows)), (_address(hypers.table), len(hypers.table))
+        self._arguments = (kind, *rows, *groups, _address(self._control))
         self._hypers = hypers  # keeps the table alive
         self._batch = batch
         self._stepped: list[Tensor] = []
@@ -145,6 +145,13 @@ def _is_tensor(value: object) -> TypeGuard[Tensor]:
 def _tensors(state: MutableMapping[Tensor, State]) -> Iterator[Tensor]:
     """Whatever tensors there are in the state."""
     return filter(_is_tensor, chain.from_iterable(map(dict.values, state.values())))
+
+
+def _record(fields: Sequence[tuple[str, str, int]], size: int) -> Any:
+    """The NumPy type of a record that the native module describes."""
+    names, formats, offsets = zip(*fields, strict=True)
+    layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": size}
+    return np.dtype(layout)
 
 
 def _address(table: Any) -> int:

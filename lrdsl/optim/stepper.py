@@ -12,7 +12,7 @@ from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import State, Wanted, prepare
 from lrdsl.optim.native_step import NativeStep
-from lrdsl.optim.ownership import Column
+from lrdsl.optim.ownership import Publication
 from lrdsl.optim.python_step import PythonStep
 from lrdsl.optim.rules import Rules
 
@@ -49,7 +49,7 @@ class Stepper:
         param_groups: Its groups.
         state: Its state.
         unstarted: Parameters whose momentum buffer holds nothing yet; outlives the stepper.
-        rates: The scheduled rates, if any.
+        published: The scheduled values.
         backend: ``auto``, ``native`` or ``python``.
     """
 
@@ -59,14 +59,14 @@ class Stepper:
         param_groups: list[Group],
         state: MutableMapping[Tensor, State],
         unstarted: set[Tensor],
-        rates: Column | None,
+        published: Publication,
         backend: str,
     ) -> None:
         self._rules = rules
         self._state = state
         self._unstarted = unstarted
         self._batch = Batch(param_groups)
-        self._hypers = Hypers(param_groups, rules.options, rules.read_group, rates)
+        self._hypers = Hypers(param_groups, rules.options, rules.read_group, published)
         self._planned: bytes | None = None
         self._turn = Lock()  # the native call writes without the interpreter's
         self.why = obstacle(backend, param_groups)
@@ -77,13 +77,17 @@ class Stepper:
         else:
             self.backend = NativeStep(module, rules.kind, self._batch, self._hypers)
             self.why = f"the extension is live, with {module.isa()}"
+            published.compile(module, self._hypers.keys, self._hypers.address)
 
     def serves(self, param_groups: list[Group], state: object) -> bool:
         """Whether these are still the groups, parameters and state it was made for."""
         return state is self._state and self._batch.holds(param_groups)
 
-    def step(self) -> None:
+    def step(self, undisturbed: bool = False) -> None:
         """Update every parameter that has a gradient.
+
+        Args:
+            undisturbed: The groups are as the last step read them.
 
         Raises:
             ValueError, TypeError: Something cannot be used; the message names it, and nothing has been written.
@@ -92,12 +96,13 @@ class Stepper:
         if not self._turn.acquire(blocking=False):
             raise RuntimeError("this optimizer is being stepped by another thread")
         try:
-            self._step()
+            self._step(undisturbed)
         finally:
             self._turn.release()
 
-    def _step(self) -> None:
-        self._hypers.read()
+    def _step(self, undisturbed: bool) -> None:
+        if not undisturbed:
+            self._hypers.read()
         batch, backend = self._batch, self.backend
         grads = batch.collect()
         if not grads:

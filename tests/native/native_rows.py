@@ -22,6 +22,7 @@ def dtype_of(fields, size):
 
 ROW = dtype_of(_C.ROW_DTYPE, _C.ROW_SIZE)
 HYPER = dtype_of(_C.HYPER_DTYPE, _C.HYPER_SIZE)
+CONTROL = dtype_of(_C.CONTROL_DTYPE, _C.CONTROL_SIZE)
 
 
 class Steps:
@@ -37,6 +38,7 @@ class Steps:
         self.published = np.zeros(len(self.p), np.float64)
         flags = maximize * MAXIMIZE + amsgrad * AMSGRAD + nesterov * NESTEROV + decoupled * DECOUPLED
         self.hypers = np.array([(lr, weight_decay, *betas, eps, momentum, dampening, flags)], HYPER)
+        self.control = np.zeros(1, CONTROL)
         self.rows = np.zeros(len(self.p), ROW)
         for i, row in enumerate(self.rows):
             for name in ("p", "m", "v", "vmax"):
@@ -48,7 +50,8 @@ class Steps:
 
     def step(self, gradients):
         self.rows["g"] = [0 if g is None else g.ctypes.data for g in gradients]
-        _C.step(self.kind, self.rows.ctypes.data, len(self.rows), self.hypers.ctypes.data, 1, self.threads)
+        rows, hypers, control = (table.ctypes.data for table in (self.rows, self.hypers, self.control))
+        return _C.step(self.kind, rows, len(self.rows), hypers, 1, control, self.threads)
 
     def bytes(self):
         return b"".join(a.tobytes() for a in (*self.p, *self.m, *self.v, *self.vmax))

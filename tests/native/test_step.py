@@ -133,7 +133,7 @@ def test_no_rows():
     [
         (ADAM, "group", 1, "tensor row 1: no group 1"),
         (ADAM, "group", -1, "tensor row 1: no group -1"),
-        (ADAM, "dtype", 2, "tensor row 1: no dtype 2"),
+        (ADAM, "dtype", 4, "tensor row 1: no dtype 4"),
         (ADAM, "n", -1, "tensor row 1: a negative number of elements"),
         (ADAM, "step", -1, "tensor row 1: a negative step"),
         (ADAM, "p", 0, "tensor row 1: no parameter"),
@@ -141,7 +141,7 @@ def test_no_rows():
         (ADAM, "v", 0, "tensor row 1: Adam without its two moments"),
         (ADAM, "vmax", 0, "tensor row 1: amsgrad without its maximum"),
         (SGD, "m", 0, "tensor row 1: momentum without a buffer"),
-        (2, "flags", 0, "kind: expected 0 .SGD. or 1 .Adam., got 2"),
+        (3, "flags", 0, "kind: expected 0 .SGD., 1 .Adam. or 2 .limit pattern., got 3"),
     ],
 )
 def test_impossible_tables_change_nothing(kind, field, value, message):
