@@ -2,13 +2,14 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <cstring>
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cpu_step.h"
+#include "element.h"
 #include "torch_abi.h"
 
 namespace py = pybind11;
@@ -119,42 +120,35 @@ struct Known {
 
 class Walk {
  public:
-  // What `look` found: bits.
-  enum Finding { SAME = 0, CHANGED = 1, DETOURS = 2, NO_GRADIENTS = 4 };
+  // What a step comes back with. The last two: nothing was done, because
+  enum Outcome { SKIPPED, APPLIED, INDIRECT /* a gradient has to be copied first */, CHANGED /* a row is not true */ };
 
-  Walk(py::list groups, py::list parameters, py::dict state, py::object tensor_type, uintptr_t rows)
+  Walk(py::list groups, const py::list& parameters, py::dict state, py::object tensor_type, uintptr_t rows)
       : groups_(std::move(groups)),
         state_(std::move(state)),
         tensor_type_(std::move(tensor_type)),
         rows_(reinterpret_cast<TensorRow*>(rows)) {
-    for (const py::handle group : groups_) {
-      held_groups_.push_back(py::reinterpret_borrow<py::dict>(group));
-    }
+    for (const py::handle group : groups_) held_groups_.push_back(py::reinterpret_borrow<py::dict>(group));
     for (const py::handle parameter : parameters) parameters_.push_back(py::reinterpret_borrow<py::object>(parameter));
-    params_key_ = py::str("params");
     known_.resize(parameters_.size());
   }
 
-  // Whether the rows are still true. If so, they have the addresses of the gradients there are.
-  int look() {
-    drop();
-    if (!accepted_ || !groups_same() || !state_same()) return CHANGED;
-    int found = NO_GRADIENTS;
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      const Known& known = known_[i];
-      const Handle p = torch.of(parameters_[i].ptr());
-      if (!known.parameter.same(p)) return CHANGED;
-      const Handle g = torch.gradient_of(p);
-      rows_[i].g = 0;
-      if (g == nullptr) continue;
-      void* data = nullptr;
-      if (!known.planned || !known.gradient.fits(g, &data)) return CHANGED;
-      if (data == nullptr && rows_[i].n != 0) return CHANGED;
-      if (large_) hold(g);
-      rows_[i].g = rows_[i].n == 0 ? NOWHERE : reinterpret_cast<uint64_t>(data);
-      found = (found & ~NO_GRADIENTS) | (known.detour ? DETOURS : SAME);
+  // Whether these are still the groups, with the same parameters.
+  bool holds() const {
+    if (PyList_GET_SIZE(groups_.ptr()) != static_cast<Py_ssize_t>(held_groups_.size())) return false;
+    size_t index = 0;
+    for (size_t i = 0; i < held_groups_.size(); ++i) {
+      PyObject* const group = PyList_GET_ITEM(groups_.ptr(), static_cast<Py_ssize_t>(i));
+      if (group != held_groups_[i].ptr()) return false;
+      PyObject* const list = PyDict_GetItemWithError(group, params_key_.ptr());
+      if (list == nullptr || !PyList_Check(list)) return false;
+      const auto count = static_cast<size_t>(PyList_GET_SIZE(list));
+      if (count > parameters_.size() - index) return false;
+      for (size_t k = 0; k < count; ++k, ++index) {
+        if (PyList_GET_ITEM(list, static_cast<Py_ssize_t>(k)) != parameters_[index].ptr()) return false;
+      }
     }
-    return found;
+    return index == parameters_.size();
   }
 
   // The rows are true for what is there now. `detours`: parameters whose gradient, laid out as it is now, is not where
@@ -176,54 +170,116 @@ class Walk {
     accepted_ = remember_state();
   }
 
-  // Runs the step on the gradients that `look` found. The rest of the arguments are those of the plain step.
-  bool run(int kind, uintptr_t hypers, int64_t n_groups, uintptr_t control, int threads) {
-    const auto n_rows = static_cast<int64_t>(parameters_.size());
-    const auto call = [&] {
-      return step(static_cast<Rule>(kind), rows_, n_rows, reinterpret_cast<const Hyper*>(hypers), n_groups,
-                  *reinterpret_cast<Control*>(control), threads);
-    };
-    bool applied = false;
-    try {
-      // Without the interpreter's lock another thread may take a gradient away; so then they are held, which for small
-      // steps would take longer than the step.
-      if (large_) {
-        const py::gil_scoped_release release;
-        applied = call();
-      } else {
-        applied = call();
-      }
-    } catch (...) {
-      drop();
-      throw;
-    }
-    const bool zeroed = (reinterpret_cast<const Control*>(control)->flags & ZERO) != 0;
+  // The plain step, on the gradients of now.
+  int step(int kind, uintptr_t hypers, int64_t n_groups, uintptr_t control, int threads) {
+    auto& settings = *reinterpret_cast<Control*>(control);
+    const bool zero = (settings.flags & ZERO) != 0;
+    const Held held(large_);
+    const Outcome found = look(zero, held);
+    if (found != APPLIED) return found;
+    const bool applied = unlocked([&] {
+      return lrdsl::step(static_cast<Rule>(kind), rows_, count(), reinterpret_cast<const Hyper*>(hypers), n_groups,
+                         settings, threads);
+    });
     for (size_t i = 0; i < parameters_.size(); ++i) {
       if (rows_[i].g == 0) continue;
       const Handle p = torch.of(parameters_[i].ptr());
+      const Handle g = torch.gradient_of(p);
       if (applied) torch.bump(p);
-      if (zeroed && torch.gradient_of(p) != nullptr) torch.bump(torch.gradient_of(p));
+      if (zero && g != nullptr) torch.bump(g);
     }
-    drop();
-    return applied;
+    return applied ? APPLIED : SKIPPED;
+  }
+
+  // Only measures the norm of the gradients of now.
+  int norm(uintptr_t control, int threads) {
+    const Held held(large_);
+    const Outcome found = look(false, held);
+    if (found != APPLIED) return found;
+    unlocked([&] {
+      measure(rows_, count(), *reinterpret_cast<Control*>(control), threads);
+      return true;
+    });
+    return APPLIED;
   }
 
  private:
-  bool groups_same() const {
-    if (PyList_GET_SIZE(groups_.ptr()) != static_cast<Py_ssize_t>(held_groups_.size())) return false;
-    size_t index = 0;
-    for (size_t i = 0; i < held_groups_.size(); ++i) {
-      PyObject* const group = PyList_GET_ITEM(groups_.ptr(), static_cast<Py_ssize_t>(i));
-      if (group != held_groups_[i].ptr()) return false;
-      PyObject* const list = PyDict_GetItemWithError(group, params_key_.ptr());
-      if (list == nullptr || !PyList_Check(list)) return false;
-      const Py_ssize_t count = PyList_GET_SIZE(list);
-      if (static_cast<size_t>(count) > parameters_.size() - index) return false;
-      for (Py_ssize_t k = 0; k < count; ++k, ++index) {
-        if (PyList_GET_ITEM(list, k) != parameters_[index].ptr()) return false;
-      }
+  // References to gradients: without the interpreter's lock another thread may take one away.
+  class Held {
+   public:
+    explicit Held(bool wanted) : wanted_(wanted) {}
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    ~Held() {
+      for (const Handle gradient : gradients_) torch.release(gradient);
     }
-    return index == parameters_.size();
+    bool take(Handle gradient) const {
+      if (!wanted_) return true;
+      Handle shared = nullptr;
+      if (torch.share(gradient, &shared) != 0) return false;
+      gradients_.push_back(shared);
+      return true;
+    }
+
+   private:
+    bool wanted_;
+    mutable std::vector<Handle> gradients_;
+  };
+
+  int64_t count() const { return static_cast<int64_t>(parameters_.size()); }
+
+  // Small steps keep the lock: to hold their gradients would take longer than they do.
+  template <class Call>
+  bool unlocked(Call call) const {
+    if (!large_) return call();
+    const py::gil_scoped_release release;
+    return call();
+  }
+
+  // APPLIED: the rows are true, and have the addresses of the gradients there are.
+  Outcome look(bool zero, const Held& held) {
+    if (!accepted_ || !state_same()) return CHANGED;
+    Outcome found = APPLIED;
+    bool moved = false;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const Known& known = known_[i];
+      TensorRow& row = rows_[i];
+      const Handle p = torch.of(parameters_[i].ptr());
+      if (!known.parameter.same(p)) return CHANGED;
+      const Handle g = torch.gradient_of(p);
+      uint64_t address = 0;
+      if (g != nullptr) {
+        void* data = nullptr;
+        if (!known.planned || !known.gradient.fits(g, &data)) return CHANGED;
+        if ((data == nullptr && row.n != 0) || !held.take(g)) return CHANGED;
+        address = row.n == 0 ? NOWHERE : reinterpret_cast<uint64_t>(data);
+        if (known.detour) found = INDIRECT;
+      }
+      moved = moved || row.g != address;
+      row.g = address;
+    }
+    if (zero && found == APPLIED && (moved || !apart_)) {
+      apart_ = gradients_apart();
+      if (!apart_) return INDIRECT;  // one must not be zeroed before the other was seen
+    }
+    if (!zero) apart_ = false;
+    return found;
+  }
+
+  // Whether no two gradients share memory.
+  bool gradients_apart() const {
+    std::vector<std::pair<uint64_t, uint64_t>> ranges;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const TensorRow& row = rows_[i];
+      if (row.g == 0 || row.n == 0) continue;
+      const uint64_t width = (row.flags & GRAD_FLOAT32) != 0 ? 4 : static_cast<uint64_t>(bytes_of(row.dtype));
+      ranges.emplace_back(row.g, row.g + width * static_cast<uint64_t>(row.n));
+    }
+    std::sort(ranges.begin(), ranges.end());
+    for (size_t i = 1; i < ranges.size(); ++i) {
+      if (ranges[i].first < ranges[i - 1].second) return false;
+    }
+    return true;
   }
 
   // Dictionaries are walked in their order, which spares looking keys up.
@@ -274,27 +330,16 @@ class Walk {
 
   void keep(PyObject* object) { held_.push_back(py::reinterpret_borrow<py::object>(object)); }
 
-  void hold(Handle gradient) {
-    Handle shared = nullptr;
-    if (torch.share(gradient, &shared) != 0) throw std::runtime_error("a gradient cannot be held");
-    gradients_.push_back(shared);
-  }
-
-  void drop() {
-    for (const Handle gradient : gradients_) torch.release(gradient);
-    gradients_.clear();
-  }
-
   py::list groups_;
   py::dict state_;
   py::object tensor_type_;
-  py::str params_key_;
+  py::str params_key_ = py::str("params");
   TensorRow* rows_;
   std::vector<py::object> held_groups_, parameters_, held_;
   std::vector<Known> known_;
   std::vector<ParameterState> states_;
-  std::vector<Handle> gradients_;
   bool accepted_ = false, large_ = false;
+  bool apart_ = false;  // the gradients in the rows are known to share no memory
 };
 
 }  // namespace
@@ -303,17 +348,19 @@ class Walk {
 void bind_walk(py::module_& m) {
   using lrdsl::Walk;
   m.attr("TORCH_SYMBOLS") = lrdsl::torch_symbols();
-  m.attr("WALK_CHANGED") = static_cast<int>(Walk::CHANGED);
-  m.attr("WALK_DETOURS") = static_cast<int>(Walk::DETOURS);
-  m.attr("WALK_NO_GRADIENTS") = static_cast<int>(Walk::NO_GRADIENTS);
   m.def("bind_torch", &lrdsl::bind_torch, py::arg("addresses"), py::arg("offset"), py::arg("without_gradient"),
         "Use these functions of torch's, and find a tensor's handle at this offset.");
   m.def("describe", &lrdsl::describe, py::arg("tensor"), "A tensor as a walk sees it, for the trial of `bind_torch`.");
   py::class_<Walk>(m, "Walk", "Compares what a step would touch with what its rows were made for.")
       .def(py::init<py::list, py::list, py::dict, py::object, uintptr_t>(), py::arg("groups"), py::arg("parameters"),
            py::arg("state"), py::arg("tensor_type"), py::arg("rows"))
-      .def("look", &Walk::look, "Are the rows still true? Then they have the addresses of today's gradients.")
-      .def("accept", &Walk::accept, py::arg("detours"), "The rows are true for what is there now.")
-      .def("run", &Walk::run, py::arg("kind"), py::arg("hypers"), py::arg("n_groups"), py::arg("control"),
-           py::arg("threads"), "Run the step on the gradients that `look` found.");
+      .def("holds", &Walk::holds, "Are these still the groups, with the same parameters?")
+      .def("accept", &Walk::accept, py::arg("detours"),
+           "The rows are true for what is there now; detours: parameters whose gradient has to be copied first.")
+      .def("step", &Walk::step, py::arg("kind"), py::arg("hypers"), py::arg("n_groups"), py::arg("control"),
+           py::arg("threads"), "The plain step, on the gradients of now, if the rows are still true.")
+      .def("norm", &Walk::norm, py::arg("control"), py::arg("threads"), "Only the norm of the gradients of now.");
+  for (const auto& [name, outcome] : {std::pair("SKIPPED", Walk::SKIPPED), std::pair("APPLIED", Walk::APPLIED),
+                                      std::pair("INDIRECT", Walk::INDIRECT), std::pair("CHANGED", Walk::CHANGED)})
+    m.attr(name) = static_cast<int>(outcome);
 }
