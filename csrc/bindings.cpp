@@ -12,7 +12,10 @@
 
 namespace py = pybind11;
 
-void bind_evaluator(py::module_& m);  // bindings_evaluator.cpp
+// In bindings_*.cpp.
+void bind_evaluator(py::module_& m);
+void bind_publisher(py::module_& m);
+void bind_walk(py::module_& m);
 
 namespace lrdsl {
 namespace {
@@ -115,4 +118,6 @@ PYBIND11_MODULE(_C, m) {
   m.def("openmp", &lrdsl::openmp_threads, "Threads OpenMP would use by itself; 0 if compiled without OpenMP.");
 
   bind_evaluator(m);
+  bind_publisher(m);
+  bind_walk(m);
 }

@@ -12,7 +12,7 @@ from torch.optim.optimizer import ParamsT
 from lrdsl.errors import ScheduleError
 from lrdsl.optim import resume
 from lrdsl.optim import state as checkpoint
-from lrdsl.optim.binding import Bases, Units, bases_of, bind, columns
+from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
 from lrdsl.optim.groups import (
     Group,
     check_initialised,
@@ -25,7 +25,7 @@ from lrdsl.optim.groups import (
 )
 from lrdsl.optim.moments import blank_momentum
 from lrdsl.optim.neighbours import GRAD_NORM, Control, Neighbours, check_switch
-from lrdsl.optim.ownership import Binding, Column, plain
+from lrdsl.optim.ownership import Binding, Publication, plain
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.stepper import Stepper, obstacle
@@ -74,7 +74,7 @@ class Optimizer(torch.optim.Optimizer):
         self._clock = 0
         self._bases: list[Bases] = []
         self._bindings: list[Binding | None] = []
-        self._columns: list[Column] = []
+        self._published = Publication([], [])
         self._unstarted: set[Tensor] = set()
         super().__init__(params, defaults)
         # Together, because a text may name any group.
@@ -106,16 +106,17 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._check_owner()
+        undisturbed = self._check_owner()
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
+            undisturbed = False
+        scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         report = self._report_norm if self._listening else None
-        if not self._stepper.step(getattr(self, "grad_scale", None), getattr(self, "found_inf", None), report):
+        if not self._stepper.step(undisturbed, scale, found_inf, report):
             return loss
-        for column in self._columns:
-            column.advance(self._clock)
+        self._published.advance(self._clock)
         self._clock += 1
-        self._publish()
+        self._published.publish(self._clock)
         return loss
 
     def init_state(self) -> None:
@@ -161,7 +162,7 @@ class Optimizer(torch.optim.Optimizer):
         if not first <= clock < 2**53:
             raise ValueError(f"expected the clock to be a whole number >= {first}, got {step!r}")
         self._clock = clock
-        self._publish()
+        self._published.publish(self._clock)
 
     @property
     def schedules(self) -> list[Schedule | None]:
@@ -198,7 +199,7 @@ class Optimizer(torch.optim.Optimizer):
     def _take(self, reported: float, metric: str, listening: Sequence[Binding]) -> None:
         for binding in listening:
             binding.schedule.observe(reported, metric, step=self._clock - binding.origin)
-        self._publish()
+        self._published.publish(self._clock)
 
     def doctor(self) -> dict[str, Any]:
         """Which step runs and why, and what went wrong with a schedule so far."""
@@ -258,35 +259,26 @@ class Optimizer(torch.optim.Optimizer):
 
     def _rebuild(self) -> None:
         """Make anew what depends on the groups, and publish."""
-        self._remember()
-        self._columns = columns(self._bindings, self.param_groups, self._rules.targets)
-        rates = next((column for column in self._columns if column.target == "lr"), None)
+        self._published.remember()
+        governed = cells(self._bindings, self.param_groups, self._rules.targets)
+        self._published = Publication(governed, self.param_groups)
         self._listening = [binding for binding in self._bindings if binding and GRAD_NORM in binding.schedule.metrics]
         self._stepper = Stepper(
             self._rules,
             self.param_groups,
             self.state,
             self._unstarted,
-            rates,
+            self._published,
             self._control,
             self.master_weights,
             self._backend,
         )
-        self._publish()
+        self._published.publish(self._clock)
 
-    def _check_owner(self) -> None:
+    def _check_owner(self) -> bool:
         if len(self.param_groups) != len(self._bindings):
             raise RuntimeError("a parameter group came or went by hand: use add_param_group")
-        for column in self._columns:
-            column.check(self.param_groups)
-
-    def _publish(self) -> None:
-        for column in self._columns:
-            column.publish(self.param_groups, self._clock)
-
-    def _remember(self) -> None:
-        for column in self._columns:
-            column.remember()
+        return self._published.check(self.param_groups)
 
     # --- checkpoints and copies ---------------------------------------------------------------------------------
 
@@ -296,7 +288,7 @@ class Optimizer(torch.optim.Optimizer):
         Beside torch's own keys every group has ``schedule``, ``schedule_context``, ``schedule_step``,
         ``schedule_state``, ``schedule_language``, and ``initial_lr`` if it has a schedule.
         """
-        self._remember()
+        self._published.remember()
         live = [dict(group) for group in self.param_groups]
         for group, binding in zip(self.param_groups, self._bindings, strict=True):
             saved = {key: plain(entry) for key, entry in group.items()}
@@ -330,14 +322,14 @@ class Optimizer(torch.optim.Optimizer):
         )
         loaded.install(self.param_groups, self.state)
         self._clock = loaded.largest_step if clock is None else clock
-        self._bindings, self._columns = bindings, []
+        self._bindings, self._published = bindings, Publication([], [])
         self._unstarted = set(blank_momentum(self.state))
         self._rebuild()
         for post_hook in self._optimizer_load_state_dict_post_hooks.values():
             post_hook(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        self._remember()
+        self._published.remember()
         own = (
             "neighbours",
             "master_weights",
@@ -360,7 +352,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._columns = []
+        self._published = Publication([], [])
         self._control = Control(self.neighbours, *state["_control"])
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._rebuild()

@@ -27,6 +27,7 @@ class Batch:
     every gradient, whose shape torch itself keeps equal to its parameter's.
 
     Attributes:
+        param_groups: The groups it was made for.
         names: What messages call each parameter.
         params: All parameters, group by group.
         groups: The group index of each.
@@ -38,7 +39,8 @@ class Batch:
     """
 
     def __init__(self, param_groups: list[Group]) -> None:
-        self._param_groups = list(param_groups)
+        self.param_groups = param_groups
+        self._held_groups = list(param_groups)
         self._named = named_parameters(param_groups)
         self.names = [name for name, _ in self._named]
         self.params = [p for _, p in self._named]
@@ -55,11 +57,15 @@ class Batch:
 
     def holds(self, param_groups: list[Group]) -> bool:
         """Whether these are still the groups, with the same parameters."""
-        if len(param_groups) != len(self._param_groups) or not all(map(is_, param_groups, self._param_groups)):
+        if len(param_groups) != len(self._held_groups) or not all(map(is_, param_groups, self._held_groups)):
             return False
         if sum(map(len, map(_parameters, param_groups))) != len(self.params):
             return False
         return all(map(is_, chain.from_iterable(map(_parameters, param_groups)), self.params))
+
+    def forget(self) -> None:
+        """Check everything anew."""
+        self._accepted = ()
 
     def check_parameters(self) -> None:
         """Raise unless every parameter can be stepped."""

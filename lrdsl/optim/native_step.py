@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
+from torch.nn import Parameter
 
+from lrdsl.optim import torch_abi
 from lrdsl.optim.batch import Batch
+from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hypers
 from lrdsl.optim.moments import FLOAT32_COUNTS, MASTER, State
 from lrdsl.optim.neighbours import ZERO, Control
@@ -40,7 +43,11 @@ class Copies(NamedTuple):
 
 
 class NativeStep:
-    """One row per parameter, kept between steps: only the gradients' addresses are new each time."""
+    """One row per parameter, kept between steps: only the gradients' addresses are new each time.
+
+    Attributes:
+        outdated: The compiled walk found that a row is not true any more.
+    """
 
     name = "native"
 
@@ -54,17 +61,24 @@ class NativeStep:
         self._norm = partial(module.norm, *rows, addressof(control))
         self._hypers, self._control = hypers, control  # keeps the tables alive
         self._batch = batch
+        self._module = module
+        self._arguments = kind, _address(hypers.table), len(hypers.table), addressof(control)
+        self._walk: Any = None
+        self.outdated = False
         self._stepped: list[Tensor] = []
         self._active: Any = slice(0)
         self._detours: list[tuple[int, int]] = []
         self._indirect: set[int] = set()  # everything that needs a detour whenever it has a gradient
         self._planned: set[int] = set()
+        self._retired: set[int] = set()
         self._runs_left = 0
         self._held: list[Tensor] = []  # so that no address of the table is ever freed
         self._places: list[int] = []
 
     def stale(self, state: MutableMapping[Tensor, State]) -> bool:
         """Whether the rows are no longer true: the state was replaced, or a count reached what float32 can hold."""
+        if self._walk is not None:
+            return self.outdated or self._runs_left <= 0
         try:
             places = list(map(Tensor.data_ptr, chain.from_iterable(map(dict.values, state.values()))))
         except TypeError:  # something beside tensors; whether that changed is unknown
@@ -75,27 +89,37 @@ class NativeStep:
         """Which of the parameters with a gradient have no row yet."""
         return [index for index in self._batch.active if index not in self._planned]
 
+    def resting(self) -> list[int]:
+        """Which parameters without a gradient had a row before everything was forgotten."""
+        return sorted(self._retired.difference(self._planned, self._batch.active))
+
     def forget(self) -> None:
         """Plan everything anew."""
-        self._rows[:] = np.zeros((), self._rows.dtype)
         self._runs_left = sys.maxsize
-        self._planned, self._indirect = set(), set()
+        self._retired |= self._planned
+        self._planned = set()
 
-    def plan(self, grads: Sequence[Tensor], state: MutableMapping[Tensor, State], unstarted: set[Tensor]) -> None:
-        """Make the table right for the parameters that have a gradient now; others keep their rows, and rest."""
+    def plan(
+        self,
+        grads: Sequence[Tensor],
+        resting: Sequence[int],
+        state: MutableMapping[Tensor, State],
+        unstarted: set[Tensor],
+    ) -> None:
+        """Make the table right for the parameters that have a gradient now, and for those whose turn comes again."""
         batch, rows = self._batch, self._rows
         missing = set(self.missing())
         look = missing.union(batch.fresh)
+        for index in chain(missing, resting):
+            p = batch.params[index]
+            self._fill(index, p, rows[index], state.get(p, {}), p not in unstarted)
+            self._planned.add(index)
         for index, grad in zip(batch.active, grads, strict=True):
-            p, row = batch.params[index], rows[index]
-            if index in missing:
-                self._fill(index, p, row, state.get(p, {}))
-                row["flags"] |= 0 if p in unstarted else STARTED
-                self._planned.add(index)
             if index in look:
+                p, row = batch.params[index], rows[index]
                 wider = GRAD_FLOAT32 if grad.dtype != p.dtype else 0
                 row["flags"] = row["flags"] & ~GRAD_FLOAT32 | wider
-                direct = p.numel() and is_dense(p) and same_layout(p, grad) and not grad.is_neg()
+                direct = p.numel() and is_dense(p) and same_layout(p, grad) and not (p.is_neg() or grad.is_neg())
                 (self._indirect.discard if direct else self._indirect.add)(index)
         indirect = self._indirect
         self._detours = [(i, index) for i, index in enumerate(batch.active) if index in indirect] if indirect else []
@@ -106,10 +130,18 @@ class NativeStep:
         if missing or not self._places:
             self._held = list(_tensors(state))
             self._places = list(map(Tensor.data_ptr, self._held))
+        if self._walk is None and not walk_obstacle(self._module, batch.params):
+            tables = batch.param_groups, batch.params, state, Tensor, _address(rows)
+            self._walk = self._module.Walk(*tables)
+        if self._walk is not None:
+            self._walk.accept([index for index in indirect if batch.params[index].numel()])
+            self.outdated = False
 
-    def _fill(self, index: int, p: Tensor, row: Any, tensors: State) -> None:
-        """One row, from a parameter and its state."""
+    def _fill(self, index: int, p: Tensor, row: Any, tensors: State, started: bool) -> None:
+        """One row, from a parameter and its state; what it knows of the gradient stays."""
         row["p"], row["n"] = p.data_ptr(), p.numel()
+        row["flags"] = row["flags"] & GRAD_FLOAT32 | (STARTED if started else 0)
+        row["step"] = row["step_out"] = 0
         row["dtype"], row["group"] = DTYPES[p.dtype], self._batch.groups[index]
         for column, keys in COLUMNS.items():
             row[column] = next((tensors[key].data_ptr() for key in keys if key in tensors), 0)
@@ -117,6 +149,35 @@ class NativeStep:
             raise ValueError(f"{self._batch.names[index]} or its state has no memory: a storage was freed")
         if "step" in tensors:
             self._count_in(row, tensors["step"])
+
+    def holds(self, param_groups: list[Group]) -> bool:
+        """Whether these are still the groups, with the same parameters."""
+        if self._walk is None or param_groups is not self._batch.param_groups:
+            return self._batch.holds(param_groups)
+        return bool(self._walk.holds())
+
+    def measure_at_once(self) -> bool:
+        """Only find the norm, if no row has to change first; say whether it was found."""
+        if self._walk is None:
+            return False
+        found = self._walk.norm(self._arguments[-1], torch.get_num_threads())
+        self.outdated = found == self._module.CHANGED
+        return bool(found == self._module.APPLIED)
+
+    def run_at_once(self) -> bool | None:
+        """Apply one update as `run`, if no row has to change first; None if one has to, and nothing was done."""
+        if self._walk is None or self._runs_left <= 0:
+            return None
+        found = self._walk.step(*self._arguments, torch.get_num_threads())
+        if found == self._module.APPLIED:
+            self._runs_left -= 1
+            return True
+        self.outdated = found == self._module.CHANGED
+        return False if found == self._module.SKIPPED else None
+
+    def stepped(self) -> list[int]:
+        """Which parameters the last update was for."""
+        return np.flatnonzero(self._gradients).tolist()
 
     def measure(self, grads: Sequence[Tensor]) -> None:
         """Only find the norm."""
@@ -180,6 +241,13 @@ class NativeStep:
         for position, _ in self._detours:
             grads[position].zero_()
         increment_version(grads)
+
+
+def walk_obstacle(module: ModuleType, params: Sequence[Tensor]) -> str:
+    """Why these parameters are walked in Python; empty if the compiled walk can be used."""
+    if special := next((type(p).__name__ for p in params if type(p) not in (Tensor, Parameter)), ""):
+        return f"there are parameters of type {special}"
+    return torch_abi.obstacle(module)
 
 
 def _is_tensor(value: object) -> TypeGuard[Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lrdsl.optim.batch import Batch
+from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import MASTER, State
 from lrdsl.optim.neighbours import MEASURE, ZERO, Control, norm_of
@@ -19,6 +20,7 @@ class PythonStep:
     """Parameter by parameter, with the operations of torch's own loop."""
 
     name = "python"
+    outdated = False
 
     def __init__(self, rules: Rules, batch: Batch, hypers: Hypers, control: Control) -> None:
         self._update = rules.update
@@ -41,10 +43,35 @@ class PythonStep:
     def forget(self) -> None:
         """Nothing is kept."""
 
-    def plan(self, grads: Sequence[Tensor], state: MutableMapping[Tensor, State], unstarted: set[Tensor]) -> None:
+    def resting(self) -> list[int]:
+        """Nothing is kept."""
+        return []
+
+    def plan(
+        self,
+        grads: Sequence[Tensor],
+        resting: Sequence[int],
+        state: MutableMapping[Tensor, State],
+        unstarted: set[Tensor],
+    ) -> None:
         """Get ready for the parameters that have a gradient now."""
         self._state, self._unstarted = state, unstarted
         self._held = list(chain.from_iterable(map(dict.values, state.values())))
+
+    def holds(self, param_groups: list[Group]) -> bool:
+        """Whether these are still the groups, with the same parameters."""
+        return self._batch.holds(param_groups)
+
+    def measure_at_once(self) -> bool:
+        """Gradients have to be collected first."""
+        return False
+
+    def run_at_once(self) -> None:
+        """Gradients have to be collected first."""
+
+    def stepped(self) -> Sequence[int]:
+        """Which parameters the last update was for."""
+        return self._batch.active
 
     def measure(self, grads: Sequence[Tensor]) -> None:
         """Only find the norm."""

@@ -13,7 +13,7 @@ from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import MASTER, State, Wanted, prepare
 from lrdsl.optim.native_step import NativeStep
 from lrdsl.optim.neighbours import ZERO, Control
-from lrdsl.optim.ownership import Column
+from lrdsl.optim.ownership import Publication
 from lrdsl.optim.python_step import PythonStep
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.tensors import check_writable, opmath
@@ -51,7 +51,7 @@ class Stepper:
         param_groups: Its groups.
         state: Its state.
         unstarted: Parameters whose momentum buffer holds nothing yet; outlives the stepper.
-        rates: The scheduled rates, if any.
+        published: The scheduled values.
         control: What every step is told beside its tensors; outlives the stepper.
         masters: Whether parameters in low precision have a master.
         backend: ``auto``, ``native`` or ``python``.
@@ -63,7 +63,7 @@ class Stepper:
         param_groups: list[Group],
         state: MutableMapping[Tensor, State],
         unstarted: set[Tensor],
-        rates: Column | None,
+        published: Publication,
         control: Control,
         masters: bool,
         backend: str,
@@ -72,7 +72,7 @@ class Stepper:
         self._state = state
         self._unstarted = unstarted
         self._batch = Batch(param_groups)
-        self._hypers = Hypers(param_groups, rules.options, rules.read_group, rates)
+        self._hypers = Hypers(param_groups, rules.options, rules.read_group, published)
         self._control = control
         self._masters = masters
         self._planned: bytes | None = None
@@ -85,15 +85,19 @@ class Stepper:
         else:
             self.backend = NativeStep(module, rules.kind, self._batch, self._hypers, control)
             self.why = f"the extension is live, with {module.isa()}"
+            published.compile(module, self._hypers.keys, self._hypers.address)
 
     def serves(self, param_groups: list[Group], state: object) -> bool:
         """Whether these are still the groups, parameters and state it was made for."""
-        return state is self._state and self._batch.holds(param_groups)
+        return state is self._state and self.backend.holds(param_groups)
 
-    def step(self, grad_scale: object, found_inf: object, report: Callable[[float], None] | None) -> bool:
+    def step(
+        self, undisturbed: bool, grad_scale: object, found_inf: object, report: Callable[[float], None] | None
+    ) -> bool:
         """Update every parameter that has a gradient.
 
         Args:
+            undisturbed: The groups are as the last step read them.
             grad_scale: What the gradients are to be divided by, or None.
             found_inf: The step is skipped unless it is 0 or None.
             report: Is told the norm of the gradients before the update, and may change the values of the groups.
@@ -109,29 +113,37 @@ class Stepper:
             raise RuntimeError("this optimizer is being stepped by another thread")
         try:
             self._control.begin(grad_scale, found_inf)
-            return self._step(report)
+            return self._step(undisturbed, report)
         finally:
             self._turn.release()
 
-    def _step(self, report: Callable[[float], None] | None) -> bool:
-        self._hypers.read()
-        grads = self._batch.collect()
-        self._plan(grads)
+    def _step(self, undisturbed: bool, report: Callable[[float], None] | None) -> bool:
+        if not undisturbed:
+            self._hypers.read()
+        backend = self.backend
         if report is not None:
-            self.backend.measure(grads)
+            if not (self._is_planned() and backend.measure_at_once()):
+                backend.measure(self._collect())
             self._control.measured()
             report(self._control.norm)
-            self._hypers.read()
-            self._plan(grads)  # a momentum may have come
-        applied = self.backend.run(grads)
+            self._hypers.read()  # a momentum may have come
+        applied = backend.run_at_once() if self._is_planned() else None
+        if applied is None:
+            applied = backend.run(self._collect())
         if applied and self._unstarted:
             self._unstarted.difference_update(self._with_momentum())
         return applied
 
-    def _plan(self, grads: list[Tensor]) -> None:
-        """Validate what is new, and get ready for it."""
+    def _is_planned(self) -> bool:
+        return self._planned == self._hypers.structure
+
+    def _collect(self) -> list[Tensor]:
+        """The gradients, after validating what is new and getting ready for it."""
         batch, backend = self._batch, self.backend
-        anew = batch.moved or self._planned != self._hypers.structure or backend.stale(self._state)
+        if backend.outdated:
+            batch.forget()
+        grads = batch.collect()
+        anew = batch.moved or not self._is_planned() or backend.stale(self._state)
         if anew or batch.changed:
             self._planned = None  # until all is well
             if anew:
@@ -141,10 +153,12 @@ class Stepper:
                 for index, grad in zip(batch.active, grads, strict=True):
                     if index in fresh:
                         check_writable(f"gradient of {batch.names[index]}", grad)
-            self._unstarted.update(prepare(self._wanted(backend.missing()), self._state))
-            backend.plan(grads, self._state, self._unstarted)
+            resting = self._ready_to_rest(backend.resting())
+            self._unstarted.update(prepare(self._wanted([*backend.missing(), *resting]), self._state))
+            backend.plan(grads, resting, self._state, self._unstarted)
             batch.accept()
             self._planned = self._hypers.structure
+        return grads
 
     def init_state(self) -> None:
         """Make the state of all parameters that require a gradient.
@@ -165,10 +179,16 @@ class Stepper:
         wanted = [Wanted(batch.names[i], batch.params[i], keys[batch.groups[i]]) for i in indices]
         return [w._replace(keys=(*w.keys, MASTER)) if self._has_master(w.parameter) else w for w in wanted]
 
+    def _ready_to_rest(self, indices: list[int]) -> list[int]:
+        """Those whose state is still there."""
+        states = (self._state.get(self._batch.params[i], {}) for i in indices)
+        wanted = self._wanted(indices)
+        return [i for i, w, state in zip(indices, wanted, states, strict=True) if state.keys() >= {*w.keys}]
+
     def _has_master(self, p: Tensor) -> bool:
         return self._masters and opmath(p) != p.dtype
 
     def _with_momentum(self) -> list[Tensor]:
         """The parameters whose buffer took part in this update."""
         momentum = self._hypers.table["momentum"].tolist()
-        return [self._batch.params[i] for i in self._batch.active if momentum[self._batch.groups[i]] != 0]
+        return [self._batch.params[i] for i in self.backend.stepped() if momentum[self._batch.groups[i]] != 0]
