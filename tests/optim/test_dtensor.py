@@ -15,9 +15,12 @@ if not torch.distributed.is_available() or not torch.distributed.is_gloo_availab
     pytest.skip("not run: torch was built without gloo", allow_module_level=True)
 
 from torch import distributed  # noqa: E402
+from torch.distributed.fsdp import fully_shard  # noqa: E402
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor, init_device_mesh  # noqa: E402
 from torch.nn import Parameter  # noqa: E402
 
+import lrdsl  # noqa: E402
+from lrdsl.optim.distributed import local  # noqa: E402
 from tests.optim.peers import BACKENDS, HALVES, KINDS, fill_gradients, fingerprint, parameters  # noqa: E402
 
 SHAPES = [(5, 3), (4,), (0, 2), (1, 1), (300, 5)]
@@ -151,3 +154,42 @@ def test_a_checkpoint_spread_otherwise(mesh: Any) -> None:
     with pytest.raises(ValueError, match=r"exp_avg of group 0, parameter 0: expected it spread as .*got None"):
         a.load_state_dict(b.state_dict())
     assert fingerprint(b) == before
+
+
+def _train(rank: int, meeting: str, backend: str) -> None:
+    """A sharded model beside the same one in whole, on every process."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=2, init_method=f"file://{meeting}")
+    mesh = init_device_mesh("cpu", (2,))
+    models, optimizers = [], []
+    text = "warmup(2) >> cosine(20) | plateau(metric=grad_norm, patience=0, factor=0.9)"
+    for _ in range(2):
+        torch.manual_seed(0)
+        models.append(torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)))
+    fully_shard(models[0], mesh=mesh)
+    for model in models:
+        options = {"max_grad_norm": 0.05, "skip_nonfinite": True, "schedule": text, "backend": backend}
+        optimizers.append(lrdsl.AdamW(model.parameters(), lr=0.1, **options))
+    assert [p.to_local().shape[0] for p in models[0].parameters()] == ([3, 3, 1, 1], [2, 2, 0, 0])[rank]
+    for step in range(8):
+        inputs = torch.randn(6, 7, generator=torch.Generator().manual_seed(step))
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
+            model(inputs).square().mean().backward()
+            if step == 3 and (rank == 0 or model is models[1]):  # overflow in one process skips in all
+                local(next(model.parameters()).grad).view(-1)[0] = math.inf
+            optimizer.step()
+        norms = [optimizer.grad_norm.item() for optimizer in optimizers]
+        assert norms[0] == pytest.approx(norms[1], rel=1e-6)
+    assert [(optimizer.clock, optimizer.skipped) for optimizer in optimizers] == [(7, 1), (7, 1)]
+    assert optimizers[0].param_groups[0]["lr"] == optimizers[1].param_groups[0]["lr"]
+    for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(p.full_tensor(), q, rtol=1e-6, atol=1e-7)
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_processes(backend: str, tmp_path: Path) -> None:
+    """FSDP2 with uneven and empty shards: clipping, skipping and reports go over both."""
+    torch.multiprocessing.spawn(_train, (str(tmp_path / "meeting"), backend), nprocs=2)

@@ -410,7 +410,6 @@ def test_an_error_reports_nothing(backend: str) -> None:
         ({"max_grad_norm": True}, TypeError, "max_grad_norm to be a number or None, got True"),
         ({"skip_nonfinite": 1}, TypeError, "skip_nonfinite to be True or False, got 1"),
         ({"zero_grads": None}, TypeError, "zero_grads to be True or False, got None"),
-        ({"capturable": True}, ValueError, "capturable=True: this step cannot be captured"),
     ],
     ids=str,
 )
