@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeGuard
 import torch
 from torch import Tensor
 
+from lrdsl.optim.distributed import placement
 from lrdsl.optim.tensors import is_dense, opmath, same_layout
 
 State = dict[str, Any]
@@ -101,6 +102,8 @@ def check_fits(what: str, p: Tensor, tensor: object) -> None:
         got = getattr(tensor, quality)
         if expected != got:
             raise ValueError(f"{what}: expected {quality} {expected}, got {got}")
+    if placement(tensor) != placement(p):
+        raise ValueError(f"{what}: expected it spread as {placement(p)}, got {placement(tensor)}")
 
 
 def _missing(name: str, p: Tensor, keys: tuple[str, ...], present: State) -> State:

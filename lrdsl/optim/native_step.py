@@ -1,10 +1,10 @@
 """The update as one native call: a table of addresses, filled here and read by ``lrdsl._C.step``."""
 
 import sys
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from ctypes import addressof
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from types import ModuleType
 from typing import Any, NamedTuple, TypeGuard
 
@@ -16,6 +16,7 @@ from torch.nn import Parameter
 
 from lrdsl.optim import torch_abi
 from lrdsl.optim.batch import Batch
+from lrdsl.optim.distributed import local
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hypers
 from lrdsl.optim.moments import FLOAT32_COUNTS, MASTER, State
@@ -80,7 +81,7 @@ class NativeStep:
         if self._walk is not None:
             return self.outdated or self._runs_left <= 0
         try:
-            places = list(map(Tensor.data_ptr, chain.from_iterable(map(dict.values, state.values()))))
+            places = list(map(Tensor.data_ptr, self._parts(chain.from_iterable(map(dict.values, state.values())))))
         except TypeError:  # something beside tensors; whether that changed is unknown
             return True
         return places != self._places or self._runs_left <= 0
@@ -112,11 +113,12 @@ class NativeStep:
         look = missing.union(batch.fresh)
         for index in chain(missing, resting):
             p = batch.params[index]
-            self._fill(index, p, rows[index], state.get(p, {}), p not in unstarted)
+            own = {key: local(tensor) for key, tensor in state.get(p, {}).items()}
+            self._fill(index, batch.locals[index], rows[index], own, p not in unstarted)
             self._planned.add(index)
         for index, grad in zip(batch.active, grads, strict=True):
             if index in look:
-                p, row = batch.params[index], rows[index]
+                p, row = batch.locals[index], rows[index]
                 wider = GRAD_FLOAT32 if grad.dtype != p.dtype else 0
                 row["flags"] = row["flags"] & ~GRAD_FLOAT32 | wider
                 direct = p.numel() and is_dense(p) and same_layout(p, grad) and not (p.is_neg() or grad.is_neg())
@@ -128,7 +130,7 @@ class NativeStep:
         self._active = slice(None) if everyone else np.array(batch.active, dtype=np.intp)
         self._gradients[:] = 0
         if missing or not self._places:
-            self._held = list(_tensors(state))
+            self._held = list(self._parts(_tensors(state)))
             self._places = list(map(Tensor.data_ptr, self._held))
         if self._walk is None and not walk_obstacle(self._module, batch.params):
             tables = batch.param_groups, batch.params, state, Tensor, _address(rows)
@@ -188,7 +190,7 @@ class NativeStep:
     def run(self, grads: Sequence[Tensor]) -> bool:
         """Apply one update, unless it is to be skipped; say whether it was applied."""
         zero = bool(self._control.flags & ZERO)
-        if zero and self._share_memory():  # one would be zeroed before the other was seen
+        if zero and _share_memory(grads):  # one would be zeroed before the other was seen
             self._control.flags &= ~ZERO
         copies = self._stage(grads)
         applied: bool = self._step(torch.get_num_threads())
@@ -215,7 +217,7 @@ class NativeStep:
         self._gradients[self._active] = self._batch.pointers
         copies = Copies([], [])
         for position, index in self._detours:
-            p, grad = self._batch.params[index].detach(), grads[position].detach()
+            p, grad = self._batch.locals[index].detach(), grads[position].detach()
             if p.numel() == 0:
                 self._gradients[index] = NOWHERE
                 continue
@@ -223,14 +225,13 @@ class NativeStep:
             self._gradients[index] = copies.gradients[-1].data_ptr()
             if not is_dense(p):
                 stage = torch.empty_like(p).copy_(p)
-                copies.parameters.append((self._batch.params[index], stage))
+                copies.parameters.append((self._batch.locals[index], stage))
                 self._rows["p"][index] = stage.data_ptr()
         return copies
 
-    def _share_memory(self) -> bool:
-        """Whether two gradients begin at one address."""
-        places = self._batch.pointers[self._batch.pointers != 0]
-        return len(np.unique(places)) < len(places)
+    def _parts(self, tensors: Iterable[Tensor]) -> Iterable[Tensor]:
+        """What of them lies in this process."""
+        return map(local, tensors) if self._batch.spread else tensors
 
     @torch.no_grad()
     def _finish_zeroing(self, grads: Sequence[Tensor]) -> None:
@@ -248,6 +249,12 @@ def walk_obstacle(module: ModuleType, params: Sequence[Tensor]) -> str:
     if special := next((type(p).__name__ for p in params if type(p) not in (Tensor, Parameter)), ""):
         return f"there are parameters of type {special}"
     return torch_abi.obstacle(module)
+
+
+def _share_memory(grads: Sequence[Tensor]) -> bool:
+    """Whether two gradients may have memory in common."""
+    spans = sorted((grad.data_ptr(), grad.nbytes) for grad in grads if grad.numel())
+    return any(begin + size > following for (begin, size), (following, _) in pairwise(spans))
 
 
 def _is_tensor(value: object) -> TypeGuard[Tensor]:

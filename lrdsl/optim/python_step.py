@@ -6,8 +6,10 @@ from operator import is_
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from lrdsl.optim.batch import Batch
+from lrdsl.optim.distributed import local
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import MASTER, State
@@ -99,13 +101,17 @@ class PythonStep:
         scale, factor = self._control.scale, self._control.factor
         batch = self._batch
         for index, grad in zip(batch.active, grads, strict=True):
-            p = batch.params[index]
-            state = self._state.get(p, {})
+            p, started = batch.locals[index], batch.params[index] not in self._unstarted
+            whole = self._state.get(batch.params[index], {})
+            state = {key: local(tensor) for key, tensor in whole.items()} if batch.spread else whole
             grad = grad.to(opmath(p))
             grad = grad if scale is None else grad / scale
             grad = grad if factor is None else grad * factor
             # In low precision the update runs on float32, and the parameter is rounded once.
             wide = state[MASTER] if MASTER in state else p.to(opmath(p))
-            self._update(wide, grad, state, hypers[batch.groups[index]], p not in self._unstarted)
+            self._update(wide, grad, state, hypers[batch.groups[index]], started)
             if wide is not p:
                 p.copy_(wide)
+            if batch.spread:
+                whole |= {key: state[key] for key in ("step",) if key in state}  # it may be a new tensor
+                increment_version(batch.params[index])

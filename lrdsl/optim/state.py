@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeGuard
 import torch
 from torch import Tensor
 
+from lrdsl.optim.distributed import local, placement
 from lrdsl.optim.groups import Group, check_switches, named_parameters, number, settle
 from lrdsl.optim.hypers import Hyper
 from lrdsl.optim.moments import MASTER, State, whole, write_step, zeros_like
@@ -148,6 +149,8 @@ def _read_state(loaded: Loaded, named: Named, saved: object, keys: Keys, state: 
             raise TypeError(f"{key} of {name}: expected a dense tensor of floats")
         if value.shape != p.shape:
             raise ValueError(f"{key} of {name}: expected shape {tuple(p.shape)}, got {tuple(value.shape)}")
+        if placement(value) != placement(p):
+            raise ValueError(f"{key} of {name}: expected it spread as {placement(p)}, got {placement(value)}")
         place[key] = _storage(p, state.get(p, {}).get(key))
         loaded.copies.append((place[key], value.detach()))
     loaded.state[p] = place
@@ -173,5 +176,6 @@ def _storage(p: Tensor, present: object) -> Tensor:
 
 def _apart(copies: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
     """The same copies, in any order: a value that lies where another one goes is set aside."""
-    written = {to.untyped_storage().data_ptr() for to, _ in copies}
-    return [(to, value.clone() if value.untyped_storage().data_ptr() in written else value) for to, value in copies]
+    written = {local(to).untyped_storage().data_ptr() for to, _ in copies}
+    shared = (local(value).untyped_storage().data_ptr() in written for _, value in copies)
+    return [(to, value.clone() if clash else value) for (to, value), clash in zip(copies, shared, strict=True)]

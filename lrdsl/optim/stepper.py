@@ -8,11 +8,12 @@ from torch import Tensor
 from lrdsl import evaluators
 from lrdsl.evaluators import native
 from lrdsl.optim.batch import Batch
+from lrdsl.optim.distributed import Reach
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import MASTER, State, Wanted, prepare
 from lrdsl.optim.native_step import NativeStep
-from lrdsl.optim.neighbours import ZERO, Control
+from lrdsl.optim.neighbours import MEASURE, ZERO, Control
 from lrdsl.optim.ownership import Publication
 from lrdsl.optim.python_step import PythonStep
 from lrdsl.optim.rules import Rules
@@ -73,6 +74,7 @@ class Stepper:
         self._unstarted = unstarted
         self._batch = Batch(param_groups)
         self._hypers = Hypers(param_groups, rules.options, rules.read_group, published)
+        self._reach = Reach(self._batch.params)
         self._control = control
         self._masters = masters
         self._planned: bytes | None = None
@@ -121,10 +123,12 @@ class Stepper:
         if not undisturbed:
             self._hypers.read()
         backend = self.backend
+        if report is not None or self._control.flags & MEASURE:
+            if self._reach.obstacle:
+                raise ValueError(self._reach.obstacle)
+            if report is not None or self._reach.shared:
+                self._measure()
         if report is not None:
-            if not (self._is_planned() and backend.measure_at_once()):
-                backend.measure(self._collect())
-            self._control.measured()
             report(self._control.norm)
             self._hypers.read()  # a momentum may have come
         applied = backend.run_at_once() if self._is_planned() else None
@@ -133,6 +137,14 @@ class Stepper:
         if applied and self._unstarted:
             self._unstarted.difference_update(self._with_momentum())
         return applied
+
+    def _measure(self) -> None:
+        """Find the norm before the step."""
+        if not (self._is_planned() and self.backend.measure_at_once()):
+            self.backend.measure(self._collect())
+        if self._reach.shared:
+            self._control.norm = self._reach.norm(self._control.norm)
+        self._control.measured()
 
     def _is_planned(self) -> bool:
         return self._planned == self._hypers.structure

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lrdsl.optim.distributed import local, placement
+
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 """What a parameter may hold."""
 UNDECIDED = 2**20
@@ -32,8 +34,8 @@ def check_parameters(parameters: Sequence[Named]) -> None:
             raise ValueError(f"{name} is the same tensor as {seen[id(p)]}: list every parameter once")
         seen[id(p)] = name
         _check_kind(name, p)
-        check_writable(name, p)
-    _check_disjoint(parameters)
+        check_writable(name, local(p))
+    _check_disjoint([Named(name, local(p)) for name, p in parameters])
 
 
 def check_gradient(name: str, p: Tensor, grad: Tensor) -> None:
@@ -48,6 +50,8 @@ def check_gradient(name: str, p: Tensor, grad: Tensor) -> None:
     if grad.dtype not in (p.dtype, opmath(p)):
         wanted = _spelled({p.dtype: None, opmath(p): None})
         raise TypeError(f"gradient of {name}: expected {wanted}, got {_kind(grad)}")
+    if placement(grad) != placement(p):
+        raise TypeError(f"gradient of {name}: expected it spread as {placement(p)}, got {placement(grad)}")
     if grad.shape != p.shape:
         raise ValueError(f"gradient of {name}: expected shape {tuple(p.shape)}, got {tuple(grad.shape)}")
     if grad.device != p.device:

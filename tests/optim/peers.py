@@ -111,7 +111,7 @@ def fill_gradients(*sides: Sequence[Parameter], seed: int) -> float:
     for ps in zip(*sides, strict=True):
         grad = torch.randn(ps[0].shape, generator=generator, dtype=torch.float64)
         for p in ps:
-            p.grad = grad.to(p.dtype)
+            p.grad = grad.to(p.dtype, copy=True)
         largest = max([largest, *grad.abs().flatten().tolist()])
     return largest
 
