@@ -42,6 +42,29 @@ KERNELS(float, f32)
 KERNELS(double, f64)
 """
 
+AROUND = """
+#include "norm.h"
+#include "update.h"
+using namespace lrdsl;
+template <class T>
+__device__ void prepared(const Control& c, T* g) { *g = Preparation<T>(c)(*g); }
+__global__ void prepare_f32(Control c, float* g) { prepared(c, g); }
+__global__ void prepare_f64(Control c, double* g) { prepared(c, g); }
+template <class E>
+__device__ void lanes(const E* g, double* out) {
+  Opmath<E> lanes[LANES] = {};
+  for (int i = 0; i < LANES; ++i) tally(lanes[i], load(g[i]));
+  *out = sum_of_lanes(lanes);
+}
+__global__ void norm_bf16(const Bfloat16* g, double* out) { lanes(g, out); }
+__global__ void norm_fp16(const Float16* g, double* out) { lanes(g, out); }
+__global__ void norm_f32(const float* g, double* out) { lanes(g, out); }
+__global__ void norm_f64(const double* g, double* out) { lanes(g, out); }
+__global__ void total(Control c, double* sum) { *sum = skips(c) ? 0.0 : norm_of(*sum, c); }
+__global__ void narrow(const float* from, Bfloat16* b, Float16* h) { store(*b, *from); store(*h, *from); }
+__global__ void limit(float* p, float* g, float* m, float* v) { Limit<float>().plain(*p, *g, *m, *v); }
+"""
+
 # Weight decay and the step; besides, the buffer and nesterov; weight decay and the two moments.
 FUSED = {"sgd": 2, "momentum": 4, "adam": 3, "amsgrad": 3}
 
@@ -62,6 +85,14 @@ def test_evaluator_has_no_fused_multiply_add(tmp_path):
     code = ptx(EVALUATOR, tmp_path)
     assert "mul.rn.f64" in code or "mul.f64" in code  # it is the evaluator that was compiled
     assert "fma.rn.f64" not in code
+
+
+def test_nothing_is_fused_around_the_rules(tmp_path):
+    code = ptx(AROUND, tmp_path)
+    assert code.count(".entry") == 9
+    assert re.search(r"\bmul(\.rn)?\.f32", code)
+    assert re.search(r"\bmul(\.rn)?\.f64", code)
+    assert not re.search(r"\bfma\.rn\.f\d\d", code)
 
 
 def test_updates_fuse_what_is_written(tmp_path):
