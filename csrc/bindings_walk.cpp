@@ -21,6 +21,8 @@ TorchAbi torch;
 
 // From this many elements on a step is long enough to let other threads run.
 constexpr int64_t WORTH_UNLOCKING = int64_t{1} << 20;
+// From this many tensors on it pays to look at them with several threads.
+constexpr int64_t WORTH_SHARING = 128;
 // Stands for the address of an empty gradient: it exists, but has no memory.
 constexpr uint64_t NOWHERE = 1;
 
@@ -206,8 +208,8 @@ class Walk {
   int step(int kind, uintptr_t hypers, int64_t n_groups, uintptr_t control, int threads) {
     auto& settings = *reinterpret_cast<Control*>(control);
     const bool zero = (settings.flags & ZERO) != 0;
-    const Held held(large_);
-    const Outcome found = look(zero, held);
+    const Held held;
+    const Outcome found = look(zero, held, threads);
     if (found != APPLIED) return found;
     const bool applied = unlocked([&] {
       return lrdsl::step(static_cast<Rule>(kind), rows_, count(), reinterpret_cast<const Hyper*>(hypers), n_groups,
@@ -225,8 +227,8 @@ class Walk {
 
   // Only measures the norm of the gradients of now.
   int norm(uintptr_t control, int threads) {
-    const Held held(large_);
-    const Outcome found = look(false, held);
+    const Held held;
+    const Outcome found = look(false, held, threads);
     if (found != APPLIED) return found;
     unlocked([&] {
       measure(rows_, count(), *reinterpret_cast<Control*>(control), threads);
@@ -239,14 +241,13 @@ class Walk {
   // References to gradients: without the interpreter's lock another thread may take one away.
   class Held {
    public:
-    explicit Held(bool wanted) : wanted_(wanted) {}
+    Held() = default;
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
     ~Held() {
       for (const Handle gradient : gradients_) torch.release(gradient);
     }
     bool take(Handle gradient) const {
-      if (!wanted_) return true;
       Handle shared = nullptr;
       if (torch.share(gradient, &shared) != 0) return false;
       gradients_.push_back(shared);
@@ -254,7 +255,6 @@ class Walk {
     }
 
    private:
-    bool wanted_;
     mutable std::vector<Handle> gradients_;
   };
 
@@ -269,34 +269,62 @@ class Walk {
   }
 
   // APPLIED: the rows are true, and have the addresses of the gradients there are.
-  Outcome look(bool zero, const Held& held) {
-    if (!accepted_ || !state_same()) return CHANGED;
-    Outcome found = APPLIED;
+  Outcome look(bool zero, const Held& held, int threads) {
+    if (!accepted_ || !same_objects()) return CHANGED;
+    const auto entries = static_cast<int64_t>(tensors_.size());
+    const bool parallel = entries + count() >= WORTH_SHARING;
+    [[maybe_unused]] const int helpers = parallel ? usable_threads(threads) : 1;
+    int found = APPLIED;
     bool moved = false;
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      call_ahead(parameters_, i);
-      const Known& known = known_[i];
-      TensorRow& row = rows_[i];
-      const Handle p = torch.of(parameters_[i]);
-      if (!known.parameter.same(p)) return CHANGED;
-      const Handle g = torch.gradient_of(p);
-      uint64_t address = 0;
-      if (g != nullptr) {
-        void* data = nullptr;
-        if (!known.planned || !known.gradient.fits(g, &data)) return CHANGED;
-        if ((data == nullptr && row.n != 0) || !held.take(g)) return CHANGED;
-        address = row.n == 0 ? NOWHERE : reinterpret_cast<uint64_t>(data);
-        if (known.detour) found = INDIRECT;
+#pragma omp parallel num_threads(helpers) if (helpers > 1) reduction(max : found) reduction(|| : moved)
+    {
+#pragma omp for schedule(static) nowait
+      for (int64_t i = 0; i < entries; ++i) {
+        const auto at = static_cast<size_t>(i);
+        call_ahead(tensors_, at);
+        if (!entries_[at].place.same(torch.of(tensors_[at]))) found = CHANGED;
       }
-      moved = moved || row.g != address;
-      row.g = address;
+#pragma omp for schedule(static)
+      for (int64_t i = 0; i < count(); ++i) {
+        const auto at = static_cast<size_t>(i);
+        call_ahead(parameters_, at);
+        uint64_t address = 0;
+        found = std::max(found, static_cast<int>(look_at(at, &address)));
+        moved = moved || rows_[at].g != address;
+        rows_[at].g = address;
+      }
     }
+    if (found == CHANGED) return CHANGED;
+    if (large_ && !hold_gradients(held)) return CHANGED;
     if (zero && found == APPLIED && (moved || !apart_)) {
       apart_ = gradients_apart();
       if (!apart_) return INDIRECT;  // one must not be zeroed before the other was seen
     }
     if (!zero) apart_ = false;
-    return found;
+    return static_cast<Outcome>(found);
+  }
+
+  // One parameter, and where its gradient is; 0 if there is none.
+  Outcome look_at(size_t at, uint64_t* address) const {
+    const Known& known = known_[at];
+    const Handle p = torch.of(parameters_[at]);
+    if (!known.parameter.same(p)) return CHANGED;
+    const Handle g = torch.gradient_of(p);
+    if (g == nullptr) return APPLIED;
+    void* data = nullptr;
+    if (!known.planned || !known.gradient.fits(g, &data)) return CHANGED;
+    const bool empty = rows_[at].n == 0;
+    if (data == nullptr && !empty) return CHANGED;
+    *address = empty ? NOWHERE : reinterpret_cast<uint64_t>(data);
+    return known.detour ? INDIRECT : APPLIED;
+  }
+
+  bool hold_gradients(const Held& held) const {
+    for (const PyObject* const parameter : parameters_) {
+      const Handle g = torch.gradient_of(torch.of(parameter));
+      if (g != nullptr && !held.take(g)) return false;
+    }
+    return true;
   }
 
   // Whether no two gradients share memory.
@@ -315,8 +343,8 @@ class Walk {
     return true;
   }
 
-  // Dictionaries are walked in their order, which spares looking keys up.
-  bool state_same() const {
+  // Whether the state still has the same tensors. Dictionaries are walked in their order, which spares looking keys up.
+  bool same_objects() const {
     PyObject *key = nullptr, *value = nullptr;
     Py_ssize_t at = 0;
     size_t count = 0, entry = 0;
@@ -327,9 +355,7 @@ class Walk {
       PyObject *name = nullptr, *tensor = nullptr;
       Py_ssize_t inner = 0;
       while (PyDict_Next(value, &inner, &name, &tensor)) {
-        call_ahead(tensors_, entry);
-        if (entry == end || name != entries_[entry].name || tensor != tensors_[entry]) return false;
-        if (!entries_[entry++].place.same(torch.of(tensor))) return false;
+        if (entry == end || name != entries_[entry].name || tensor != tensors_[entry++]) return false;
       }
       if (entry != end) return false;
     }

@@ -37,6 +37,9 @@ namespace {
 // Below this the threads cost more than they save: 32 K elements of fp32.
 constexpr int64_t SERIAL_BLOCKS = (int64_t{32} << 10) * 4 / BLOCK_BYTES;
 
+// Steps are published all over memory, so each is called for a few rows early.
+constexpr int64_t COUNTED_AHEAD = 8;
+
 const Isa* best() {
   for (const Isa& isa : isas()) {
     if (isa.supported) return &isa;
@@ -98,13 +101,12 @@ Plan plan_of(Pass pass, const TensorRow* rows, int64_t n_rows, const Control& co
   first_block.assign(1, 0);
   for (int64_t index = 0; index < n_rows; ++index)
     first_block.push_back(first_block.back() + (active_row(rows[index]) ? blocks(rows[index]) : 0));
-  const bool serial = forked || first_block.back() < SERIAL_BLOCKS;
   Plan plan{};
   plan.pass = pass;
   plan.rows = rows;
   plan.n_rows = n_rows;
   plan.first_block = first_block.data();
-  plan.threads = serial ? 1 : threads;
+  plan.threads = first_block.back() < SERIAL_BLOCKS ? 1 : usable_threads(threads);
   plan.control = &control;
   return plan;
 }
@@ -172,6 +174,8 @@ void count(TensorRow& row) {
 
 }  // namespace
 
+int usable_threads(int threads) { return forked ? 1 : threads; }
+
 const Isa& active_isa() { return *active(); }
 
 void set_isa(const std::string& name) {
@@ -210,6 +214,7 @@ bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64
   plan.factors_of = factors_of.data();
   active()->kernel(plan);
   for (int64_t index = 0; index < n_rows; ++index) {
+    if (index + COUNTED_AHEAD < n_rows) __builtin_prefetch(pointer<void>(rows[index + COUNTED_AHEAD].step_out), 1);
     if (active_row(rows[index])) count(rows[index]);
   }
   return true;

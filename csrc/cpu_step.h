@@ -56,6 +56,9 @@ const std::vector<Isa>& isas();
 const Isa& active_isa();
 void set_isa(const std::string& name);
 
+// How many of `threads` may be used: one in a forked child, where the pool of the parent does not exist.
+int usable_threads(int threads);
+
 // Updates every row that has a gradient, then counts its step; false if the step was skipped. Throws, naming the row,
 // before anything is written.
 bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, Control& control,
