@@ -13,6 +13,7 @@
 namespace py = pybind11;
 
 void bind_evaluator(py::module_& m);  // bindings_evaluator.cpp
+void bind_emulation(py::module_& m);  // bindings_emulate.cpp
 
 namespace lrdsl {
 namespace {
@@ -115,4 +116,5 @@ PYBIND11_MODULE(_C, m) {
   m.def("openmp", &lrdsl::openmp_threads, "Threads OpenMP would use by itself; 0 if compiled without OpenMP.");
 
   bind_evaluator(m);
+  bind_emulation(m);
 }

@@ -55,6 +55,11 @@ const std::vector<Isa>& isas();
 const Isa& active_isa();
 void set_isa(const std::string& name);
 
+// Throw, naming the row, if a step or a norm of these tables cannot be.
+void check(Rule rule, const TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups,
+           const Control& control);
+void check_gradients(const TensorRow* rows, int64_t n_rows);
+
 // Updates every row that has a gradient, then counts its step; false if the step was skipped. Throws, naming the row,
 // before anything is written.
 bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, Control& control,
