@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "cpu_step.h"
 #include "emulate.h"
 
 namespace py = pybind11;
@@ -36,9 +37,10 @@ Launch launch_of(int64_t blocks, uint64_t seed, int threads) {
 
 std::unique_ptr<Emulation> emulation(int kind, uintptr_t rows, int64_t n_rows, uintptr_t hypers, int64_t n_groups,
                                      uintptr_t control, int64_t blocks, int variant) {
-  return std::make_unique<Emulation>(one_of<Rule>("kind", kind, "0 (SGD) or 1 (Adam)"),
-                                     one_of<Variant>("variant", variant, "0 (advance) or 1 (ticket)"),
-                                     table<TensorRow>(rows), n_rows, table<Hyper>(hypers), n_groups,
+  const Rule rule = one_of<Rule>("kind", kind, "0 (SGD) or 1 (Adam)");
+  const Variant launches = one_of<Variant>("variant", variant, "0 (advance) or 1 (ticket)");
+  check(rule, table<TensorRow>(rows), n_rows, table<Hyper>(hypers), n_groups, *table<Control>(control));
+  return std::make_unique<Emulation>(rule, launches, table<TensorRow>(rows), n_rows, table<Hyper>(hypers),
                                      *table<Control>(control), blocks);
 }
 
@@ -50,7 +52,9 @@ bool step_once(int kind, uintptr_t rows, int64_t n_rows, uintptr_t hypers, int64
 
 void measure_once(uintptr_t rows, int64_t n_rows, uintptr_t control, int64_t blocks, uint64_t seed, int threads) {
   const Launch launch = launch_of(blocks, seed, threads);
-  Emulation(table<TensorRow>(rows), n_rows, *table<Control>(control), blocks).measure(launch);
+  check_gradients(table<TensorRow>(rows), n_rows);
+  Emulation(Rule::SGD, Variant::TICKET, table<TensorRow>(rows), n_rows, nullptr, *table<Control>(control), blocks)
+      .measure(launch);
 }
 
 using Chunks = std::vector<std::tuple<int64_t, int64_t, int64_t>>;

@@ -3,17 +3,8 @@
 
 namespace lrdsl {
 
-Emulation::Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, int64_t n_groups,
-                     Control& control, int64_t wanted)
-    : Emulation((check(rule, rows, n_rows, hypers, n_groups, control), Checked()), rule, variant, rows, n_rows, hypers,
-                control, wanted) {}
-
-Emulation::Emulation(TensorRow* rows, int64_t n_rows, Control& control, int64_t wanted)
-    : Emulation((check_gradients(rows, n_rows), Checked()), Rule::SGD, Variant::TICKET, rows, n_rows, nullptr, control,
-                wanted) {}
-
-Emulation::Emulation(Checked, Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers,
-                     Control& control, int64_t wanted)
+Emulation::Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, Control& control,
+                     int64_t wanted)
     : rule_(rule),
       variant_(variant),
       rows_(rows),
@@ -58,11 +49,11 @@ void Emulation::run(const Tables& t, const Launch& launch) const {
     } else {
       one_block([&](const HostGrid& grid, Shared&) { advance<Rules>(grid, t); });
     }
-    launch([&](const HostGrid& grid, Shared&) { update<Rules, BOTH>(grid, t); });
+    launch([&](const HostGrid& grid, Shared&) { update<Rules, EVERYTHING>(grid, t); });
   } else {
     if (measures) launch([&](const HostGrid& grid, Shared& shared) { norm<Rules>(grid, t, shared, false); });
     if (t.n_listeners > 0) one_block([&](const HostGrid& grid, Shared&) { take_reports(grid, t); });
-    launch([&](const HostGrid& grid, Shared& shared) { update_at_once<Rules, BOTH>(grid, t, shared); });
+    launch([&](const HostGrid& grid, Shared& shared) { update_at_once<Rules, EVERYTHING>(grid, t, shared); });
   }
 }
 

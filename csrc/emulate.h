@@ -19,11 +19,9 @@ enum class Variant {
 // that a captured graph would hold.
 class Emulation {
  public:
-  // Throws as lrdsl::step does. Chunks are as short as it takes to have `wanted` of them.
-  Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, int64_t n_groups,
-            Control& control, int64_t wanted);
-  // Good for measuring only.
-  Emulation(TensorRow* rows, int64_t n_rows, Control& control, int64_t wanted);
+  // The tables are as `check` wants them. Chunks are as short as it takes to have `wanted` of them.
+  Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, Control& control,
+            int64_t wanted);
   Emulation(const Emulation&) = delete;
   Emulation& operator=(const Emulation&) = delete;
 
@@ -39,9 +37,6 @@ class Emulation {
   void measure(const Launch& launch);
 
  private:
-  struct Checked {};
-  Emulation(Checked, Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, Control& control,
-            int64_t wanted);
   template <class Rules>
   void run(const Tables& tables, const Launch& launch) const;
   Tables tables();

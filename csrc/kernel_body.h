@@ -31,21 +31,17 @@
 // A call, so that the evaluator's registers are not the update's.
 #define LRDSL_ASIDE __device__ __noinline__
 #define LRDSL_UNROLL _Pragma("unroll")
+#define LRDSL_ROLLED _Pragma("unroll 1")
 #else
 #define LRDSL_BODY inline
 #define LRDSL_ASIDE inline
 #define LRDSL_UNROLL
+#define LRDSL_ROLLED
 #endif
 
 namespace lrdsl {
 
 constexpr int THREADS = 256;
-
-// Which rows a kernel can update. One kernel for BOTH would do, but float64 needs more registers than the others, and
-// hardly anybody mixes them with it: a launcher takes the kernel that fits the rows it has.
-enum Opmaths : int { SINGLE = 1, DOUBLE = 2, BOTH = 3 };
-
-static_assert(THREADS == LANES, "a thread per lane of the norm");
 
 // Of one block.
 struct Shared {
@@ -62,6 +58,26 @@ LRDSL_BODY int64_t elements_of(const Tables& t, const Chunk& chunk) {
   const int64_t left = t.rows[chunk.row].n - chunk.start;
   return t.length < left ? t.length : left;
 }
+
+// ---- formats ---------------------------------------------------------------------------------------------------------
+
+// What a row is made of, as one bit. A kernel is made for some formats, with AMSGRADS or without: the one for EVERYTHING
+// runs whatever there is, in one launch, but one for a single format needs fewer registers. A launcher picks a kernel
+// made for all that its rows and groups have.
+constexpr LRDSL_HD int format_of(int32_t dtype, bool master, bool grad_float32) {
+  const int variant = (master ? 2 : 0) + (grad_float32 ? 1 : 0);
+  return dtype == FLOAT32 ? 1 : dtype == FLOAT64 ? 2 : (dtype == BFLOAT16 ? 4 : 64) << variant;
+}
+constexpr int AMSGRADS = 1024, EVERYTHING = 2047;
+
+LRDSL_HD int format_of(const TensorRow& row) {
+  return format_of(row.dtype, row.master != 0, (row.flags & GRAD_FLOAT32) != 0);
+}
+
+constexpr LRDSL_HD int32_t dtype_of(float) { return FLOAT32; }
+constexpr LRDSL_HD int32_t dtype_of(double) { return FLOAT64; }
+constexpr LRDSL_HD int32_t dtype_of(Bfloat16) { return BFLOAT16; }
+constexpr LRDSL_HD int32_t dtype_of(Float16) { return FLOAT16; }
 
 // ---- memory ----------------------------------------------------------------------------------------------------------
 
@@ -124,19 +140,27 @@ LRDSL_BODY void sweep(const Streams<P, G, MASTER, STATES>& to, int begin, int en
                       const Preparation<Opmath<P>>& prepare, bool zero) {
   using T = Opmath<P>;
   using Original = std::conditional_t<MASTER, T, P>;
+  LRDSL_ROLLED
   for (int at = begin + thread * W; at < end; at += THREADS * W) {
     Pack<Original, W> original = pack<W>(to.original(), at);
-    const Pack<G, W> g = pack<W>(to.g, at);
+    const Pack<G, W> raw = pack<W>(to.g, at);
     Pack<T, W> state[STATES + 1];
     LRDSL_UNROLL
     for (int k = 0; k < STATES; ++k) state[k] = pack<W>(to.state[k], at);
+    Pack<T, W> g;
+    LRDSL_UNROLL
+    for (int i = 0; i < W; ++i) g.at[i] = load(raw.at[i]);
+    if (prepare.needed) {
+      LRDSL_UNROLL
+      for (int i = 0; i < W; ++i) g.at[i] = prepare(g.at[i]);
+    }
     Pack<P, W> rounded;
     LRDSL_UNROLL
     for (int i = 0; i < W; ++i) {
       T p = load(original.at[i]), now[STATES + 1];
       LRDSL_UNROLL
       for (int k = 0; k < STATES; ++k) now[k] = state[k].at[i];
-      update(p, prepare.needed ? prepare(load(g.at[i])) : load(g.at[i]), now);
+      update(p, g.at[i], now);
       store(original.at[i], p);
       if constexpr (MASTER) store(rounded.at[i], p);
       LRDSL_UNROLL
@@ -168,8 +192,8 @@ LRDSL_BODY void apply(const Control& control, const TensorRow& row, int64_t star
 struct SgdRule {
   static LRDSL_BODY Bias bias(const Hyper&, const TensorRow& row) { return {{}, (row.flags & STARTED) != 0}; }
 
-  template <class P, class G, bool MASTER>
-  static LRDSL_ASIDE void run(const Control& control, const Hyper& hyper, const Bias& bias, const TensorRow& row,
+  template <int FORMATS, class P, class G, bool MASTER>
+  static LRDSL_BODY void run(const Control& control, const Hyper& hyper, const Bias& bias, const TensorRow& row,
                              int64_t start, int n, int thread) {
     using T = Opmath<P>;
     const Sgd<T> rule(hyper, bias.started);
@@ -187,47 +211,53 @@ struct AdamRule {
     return {adam_factors(hyper, row.step), (row.flags & STARTED) != 0};
   }
 
-  template <class P, class G, bool MASTER>
-  static LRDSL_ASIDE void run(const Control& control, const Hyper& hyper, const Bias& bias, const TensorRow& row,
+  template <int FORMATS, class P, class G, bool MASTER>
+  static LRDSL_BODY void run(const Control& control, const Hyper& hyper, const Bias& bias, const TensorRow& row,
                              int64_t start, int n, int thread) {
     using T = Opmath<P>;
     const Adam<T> rule(bias.factors);
-    if ((hyper.flags & AMSGRAD) == 0) {
-      apply<P, G, MASTER, 2>(control, row, start, n, thread,
-                             [rule](T& p, T g, T* state) { rule.plain(p, g, state[0], state[1]); });
-    } else {
-      apply<P, G, MASTER, 3>(control, row, start, n, thread,
-                             [rule](T& p, T g, T* state) { rule.amsgrad(p, g, state[0], state[1], state[2]); });
+    if constexpr ((FORMATS & AMSGRADS) != 0) {
+      if ((hyper.flags & AMSGRAD) != 0)
+        return apply<P, G, MASTER, 3>(control, row, start, n, thread,
+                                      [rule](T& p, T g, T* state) { rule.amsgrad(p, g, state[0], state[1], state[2]); });
     }
+    apply<P, G, MASTER, 2>(control, row, start, n, thread,
+                           [rule](T& p, T g, T* state) { rule.plain(p, g, state[0], state[1]); });
   }
 };
 
-template <class Rule, class P, class... Arguments>
-LRDSL_BODY void run_low(const TensorRow& row, const Arguments&... arguments) {
-  if ((row.flags & GRAD_FLOAT32) == 0) {
-    row.master == 0 ? Rule::template run<P, P, false>(arguments...) : Rule::template run<P, P, true>(arguments...);
-  } else {
-    row.master == 0 ? Rule::template run<P, float, false>(arguments...)
-                    : Rule::template run<P, float, true>(arguments...);
+// If the row has the format <P, G, MASTER>, and the kernel is made for it.
+template <class Rule, int FORMATS, class P, class G, bool MASTER>
+LRDSL_BODY void run_if(int format, const Control& control, const Hyper& hyper, const Bias& bias, const TensorRow& row,
+                       int64_t start, int n, int thread) {
+  constexpr int own = format_of(dtype_of(P()), MASTER, sizeof(G) > sizeof(P));
+  if constexpr ((FORMATS & own) != 0) {
+    if (format == own) Rule::template run<FORMATS, P, G, MASTER>(control, hyper, bias, row, start, n, thread);
   }
 }
 
+template <class Rule, int FORMATS, class P, class... Arguments>
+LRDSL_BODY void run_if_low(const Arguments&... arguments) {
+  run_if<Rule, FORMATS, P, P, false>(arguments...);
+  run_if<Rule, FORMATS, P, P, true>(arguments...);
+  run_if<Rule, FORMATS, P, float, false>(arguments...);
+  run_if<Rule, FORMATS, P, float, true>(arguments...);
+}
+
+template <class Rule, int FORMATS, class... Arguments>
+LRDSL_BODY void run(const Arguments&... arguments) {
+  run_if<Rule, FORMATS, float, float, false>(arguments...);
+  run_if<Rule, FORMATS, double, double, false>(arguments...);
+  run_if_low<Rule, FORMATS, Bfloat16>(arguments...);
+  run_if_low<Rule, FORMATS, Float16>(arguments...);
+}
+
 // What one thread does to a chunk. All threads of a block take the same branches.
-template <class Rule, int OPMATHS>
+template <class Rule, int FORMATS>
 LRDSL_BODY void update_chunk(const Tables& t, const Chunk& chunk, const Hyper& hyper, const Bias& bias, int thread) {
   const TensorRow& row = t.rows[chunk.row];
-  const Control& control = *t.control;
-  const int n = static_cast<int>(elements_of(t, chunk));
-  if constexpr ((OPMATHS & DOUBLE) != 0) {
-    if (row.dtype == FLOAT64)
-      Rule::template run<double, double, false>(control, hyper, bias, row, chunk.start, n, thread);
-  }
-  if constexpr ((OPMATHS & SINGLE) != 0) {
-    if (row.dtype == FLOAT32)
-      Rule::template run<float, float, false>(control, hyper, bias, row, chunk.start, n, thread);
-    if (row.dtype == BFLOAT16) run_low<Rule, Bfloat16>(row, control, hyper, bias, row, chunk.start, n, thread);
-    if (row.dtype == FLOAT16) run_low<Rule, Float16>(row, control, hyper, bias, row, chunk.start, n, thread);
-  }
+  run<Rule, FORMATS>(format_of(row), *t.control, hyper, bias, row, chunk.start,
+                     static_cast<int>(elements_of(t, chunk)), thread);
 }
 
 // What one thread leaves of its part of the gradients of a step that is skipped.
@@ -274,7 +304,7 @@ static LRDSL_ASIDE Bias bias_of(const Hyper& hyper, const TensorRow& row) {
 
 // Everything that a step changes beside the tensors, by one block.
 template <class Rule, class Grid>
-LRDSL_BODY void commit(const Grid& grid, const Tables& t) {
+static LRDSL_ASIDE void commit(const Grid& grid, const Tables& t) {
   if (skips(*t.control)) {
     grid.one_thread([&] { ++t.control->skipped; });
     return;
@@ -318,7 +348,7 @@ LRDSL_BODY void advance(const Grid& grid, const Tables& t) {
 }
 
 // After advance.
-template <class Rule, int OPMATHS, class Grid>
+template <class Rule, int FORMATS, class Grid>
 LRDSL_BODY void update(const Grid& grid, const Tables& t) {
   const bool skip = skips(*t.control), zero = (t.control->flags & ZERO) != 0;
   if (skip && !zero) return;
@@ -328,14 +358,14 @@ LRDSL_BODY void update(const Grid& grid, const Tables& t) {
       if (skip) {
         clear_chunk(t, chunk, thread);
       } else {
-        update_chunk<Rule, OPMATHS>(t, chunk, t.hypers[t.rows[chunk.row].group], t.biases[chunk.row], thread);
+        update_chunk<Rule, FORMATS>(t, chunk, t.hypers[t.rows[chunk.row].group], t.biases[chunk.row], thread);
       }
     }
   });
 }
 
 // The step in one launch.
-template <class Rule, int OPMATHS, class Grid>
+template <class Rule, int FORMATS, class Grid>
 LRDSL_BODY void update_at_once(const Grid& grid, const Tables& t, Shared& shared) {
   const bool skip = skips(*t.control), zero = (t.control->flags & ZERO) != 0;
   const int64_t clock = t.state->clock;
@@ -359,7 +389,7 @@ LRDSL_BODY void update_at_once(const Grid& grid, const Tables& t, Shared& shared
       grid.one_thread([&] { shared.bias = bias_of<Rule>(shared.hyper, row); });
       known_row = chunk.row;
     }
-    grid.each_thread([&](int thread) { update_chunk<Rule, OPMATHS>(t, chunk, shared.hyper, shared.bias, thread); });
+    grid.each_thread([&](int thread) { update_chunk<Rule, FORMATS>(t, chunk, shared.hyper, shared.bias, thread); });
   }
   if (!grid.last(&t.state->ticket)) return;
   commit<Rule>(grid, t);

@@ -140,3 +140,160 @@ def test_rules(rule):
 def test_formats(rule, format):
     kind, options = RULES[rule]
     compare(lambda: Tensors(kind, (CHUNK + 5, 0, 17, 1003), options, (format,), MEASURE | CLIP | ZERO), grids=GRIDS[1:3])
+
+
+SCALED = {"none": {}, "scale": {"grad_scale": 64.0}, "found": {"found_inf": 2.0}, "both": {"grad_scale": 0.5, "found_inf": 0.0}}
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("scaled", SCALED)
+@pytest.mark.parametrize("flags", [0, MEASURE, MEASURE | CLIP, MEASURE | SKIP_NONFINITE, ZERO, MEASURE | CLIP | ZERO])
+def test_grids(flags, scaled, grid):
+    def make():
+        tensors = Tensors(ADAM, SIZES, {"decoupled": True, "weight_decay": 0.1}, ALL_FORMATS, flags, max_norm=0.5)
+        for field, value in SCALED[scaled].items():
+            tensors.point(field, value)
+        return tensors
+
+    compare(make, grids=[grid], results=[scaled != "found"] * 3)
+
+
+@pytest.mark.parametrize("kind", [SGD, ADAM])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("flags", [MEASURE | SKIP_NONFINITE | ZERO, MEASURE | CLIP])
+def test_a_gradient_that_is_not_finite(kind, value, flags):
+    def spoil(tensors, t):
+        if t == 1:
+            tensors.arrays[-1][-1] = value
+
+    compare(
+        lambda: Tensors(kind, (CHUNK + 5, 7, 300), {"momentum": 0.9}, flags=flags), before=spoil,
+        results=[True, not flags & SKIP_NONFINITE, True],
+    )  # fmt: skip
+
+
+def test_rows_without_gradient_rest():
+    def rest(tensors, t):
+        tensors.gradients(200 + t, without={0, t, 3} if t < 2 else range(5))
+
+    compare(
+        lambda: Tensors(ADAM, (10, CHUNK + 1, 0, 33, 5000), {}, ALL_FORMATS[:2], flags=MEASURE | CLIP), before=rest
+    )
+
+
+def test_no_rows_are_a_step():
+    tensors = Tensors(ADAM, (), {}, flags=MEASURE)
+    tensors.control["norm"] = 3.0
+    for variant in (ADVANCE, TICKET):
+        assert _C.emulate(*tensors.tables(), 5, 1, 2, variant)
+    assert tensors.control["norm"] == 0.0
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("scale", [None, 3.0])
+def test_norm_alone(scale, grid):
+    tensors = Tensors(SGD, SIZES, {}, ALL_FORMATS)
+    tensors.gradients(5)
+    if scale:
+        tensors.point("grad_scale", scale)
+    _, rows, n_rows, *_, control = tensors.tables()
+    before = tensors.numbers()[2:]
+    _C.norm(rows, n_rows, control, 2)
+    expected = tensors.control["norm"].tobytes()
+    assert tensors.control["norm"] > 0
+    tensors.control["norm"] = -1
+    _C.emulate_norm(rows, n_rows, control, *grid)
+    assert tensors.control["norm"].tobytes() == expected
+    assert tensors.numbers()[3:] == before[1:]
+
+
+def test_unaligned_tensors():
+    def shift(tensors, t):
+        for name in ("p", "g", "m", "v"):
+            tensors.rows[name][1:] += 4  # every row has room behind, but for its last element
+        tensors.rows["n"][1:] = 999
+
+    def make():
+        tensors = Tensors(ADAM, (1003, 1003, 1003), {})
+        return tensors
+
+    def step(call):
+        tensors = make()
+        tensors.gradients(1)
+        shift(tensors, 0)
+        call(tensors)
+        return tensors.numbers()
+
+    expected = step(lambda tensors: _C.step(*tensors.tables(), 1))
+    for variant in (ADVANCE, TICKET):
+        assert step(lambda tensors, variant=variant: _C.emulate(*tensors.tables(), 3, 1, 1, variant)) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("group", 2, "tensor row 1: no group 2"),
+        ("dtype", 4, "tensor row 1: no dtype 4"),
+        ("n", -1, "tensor row 1: a negative number of elements"),
+        ("m", 0, "tensor row 1: Adam without its two moments"),
+    ],
+)
+@pytest.mark.parametrize("variant", [ADVANCE, TICKET])
+def test_impossible_tables_change_nothing(field, value, message, variant):
+    tensors = Tensors(ADAM, (9, 9), {}, flags=MEASURE | ZERO)
+    tensors.gradients(1)
+    tensors.rows[field][1] = value
+    before = tensors.numbers()
+    with pytest.raises(ValueError, match=message):
+        _C.emulate(*tensors.tables(), 2, 0, 1, variant)
+    assert tensors.numbers() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((2, 0, 1, 2), "variant: expected 0 .advance. or 1 .ticket., got 2"),
+        ((0, 0, 1, 0), "blocks: expected 1 to"),
+        ((1, 0, 0, 0), "threads: expected at least 1"),
+    ],
+)
+def test_impossible_grids(arguments, message):
+    tensors = Tensors(ADAM, (9,), {})
+    with pytest.raises(ValueError, match=message):
+        _C.emulate(*tensors.tables(), *arguments)
+    with pytest.raises(ValueError, match="kind: expected 0 .SGD. or 1 .Adam., got 2"):
+        _C.emulate(2, *tensors.tables()[1:], 1)
+
+
+# ---- the table of chunks ----
+
+
+def chunks(sizes, wanted, without=()):
+    rows = np.zeros(len(sizes), ROW)
+    rows["n"] = sizes
+    rows["g"] = [0 if i in without else 1 << 40 for i in range(len(sizes))]  # an address that nobody may touch
+    return _C.chunks(rows.ctypes.data, len(rows), wanted)
+
+
+@pytest.mark.parametrize("wanted", [1, 100, 10**6])
+@pytest.mark.parametrize("n", [2**31 + 1, 2**32 + 1])
+def test_numel_over_2_31(n, wanted):
+    sizes = (5, 0, n, 7, n, 3)
+    table = chunks(sizes, wanted, without={4})
+    lengths = {b[1] - a[1] for a, b in zip(table, table[1:], strict=False) if a[0] == b[0]}
+    (length,) = lengths
+    assert length % CHUNK == 0
+    expected, partial = [], 0
+    for row, size in enumerate(sizes):
+        if row == 4:
+            continue
+        expected += [(row, start, partial + start // CHUNK) for start in range(0, size, length)]
+        partial += -(-size // CHUNK)
+    assert table == expected
+    assert len(table) >= wanted or length == CHUNK
+
+
+def test_chunks_are_as_long_as_the_grid_allows():
+    assert [len(chunks((2**20,), wanted)) for wanted in (1, 17, 200, 257)] == [16, 32, 256, 256]
+    assert chunks((), 10) == []
+    assert chunks((0, 5), 10, without={1}) == []
