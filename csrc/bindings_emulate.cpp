@@ -124,6 +124,7 @@ void bind_emulation(py::module_& m) {
            py::arg("listeners"), py::arg("n_mailboxes"))
       .def("replay", &replay, py::arg("count"), py::arg("blocks"), py::arg("seed") = 0, py::arg("threads") = 1,
            released, "Run whole steps.")
+      .def("keep_last", &Emulation::keep_last, py::arg("count"), "Walk no chunks but the last ones.")
       .def("report", &report, py::arg("mailbox"), py::arg("value"), "Leave a metric's report for the next step.")
       .def("plan", [](Emulation& self, size_t target, uintptr_t program) { self.targets.at(target).program = program; },
            py::arg("target"), py::arg("program"), "Let a target follow another Program, whose slots are the same.")

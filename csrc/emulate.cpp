@@ -1,6 +1,9 @@
 // The launches of a step, in the order in which a device's stream would run them.
 #include "emulate.h"
 
+#include <algorithm>
+#include <cstddef>
+
 namespace lrdsl {
 
 Emulation::Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, Control& control,
@@ -62,6 +65,11 @@ bool Emulation::replay(const Launch& launch) {
   const Tables t = tables();
   rule_ == Rule::SGD ? run<SgdRule>(t, launch) : run<AdamRule>(t, launch);
   return control_.skipped == skipped;
+}
+
+void Emulation::keep_last(size_t count) {
+  std::vector<Chunk>& chunks = table_.chunks;
+  chunks.erase(chunks.begin(), chunks.end() - static_cast<std::ptrdiff_t>(std::min(count, chunks.size())));
 }
 
 void Emulation::measure(const Launch& launch) {

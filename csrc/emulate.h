@@ -33,6 +33,8 @@ class Emulation {
 
   // False if the step was skipped.
   bool replay(const Launch& launch);
+  // Walk no chunks but the last ones, as if the others' elements were done.
+  void keep_last(size_t count);
   // Only the norm.
   void measure(const Launch& launch);
 

@@ -15,7 +15,7 @@
 
 namespace {
 
-constexpr int64_t SIZES[] = {3, 0, lrdsl::NORM_CHUNK + 1, 40};
+constexpr int64_t SIZES[] = {3, 0, 1, 40}, LONG = lrdsl::NORM_CHUNK + 1;
 constexpr size_t ROWS = sizeof(SIZES) / sizeof(*SIZES), GROUPS = 2;
 
 using Words = std::vector<int64_t>;
@@ -41,20 +41,20 @@ class Optimizer {
   lrdsl::Control control{};
   std::unique_ptr<lrdsl::Emulation> emulation;
 
-  Optimizer(lrdsl::Rule rule, lrdsl::Variant variant, int64_t wanted, const std::vector<Words>& packs) {
+  Optimizer(lrdsl::Rule rule, lrdsl::Variant variant, bool is_long, const std::vector<Words>& packs) {
     for (size_t i = 0; i < ROWS; ++i) {
       lrdsl::TensorRow& row = rows[i];
-      const size_t n = static_cast<size_t>(SIZES[i]);
+      row.n = is_long && SIZES[i] == 1 ? LONG : SIZES[i];
+      const size_t n = static_cast<size_t>(row.n);
       for (uint64_t* const place : {&row.p, &row.g, &row.m, &row.v}) {
         tensors_.push_back(std::vector<float>(n + 1, 0.5f));
         *place = address(tensors_.back().data());
       }
-      row.n = SIZES[i];
       row.group = static_cast<int32_t>(i % GROUPS);
     }
     control.max_norm = 1.0;
     control.found_inf = address(&found_inf_);
-    emulation = std::make_unique<lrdsl::Emulation>(rule, variant, rows.data(), ROWS, hypers.data(), control, wanted);
+    emulation = std::make_unique<lrdsl::Emulation>(rule, variant, rows.data(), ROWS, hypers.data(), control, INT64_MAX);
     for (const Words& words : packs) {
       const auto& program = *reinterpret_cast<const lrdsl::Program*>(words.data());
       slots_.emplace_back(program.first_state(), program.first_state() + program.state);
@@ -99,27 +99,31 @@ int main(int count, char** arguments) {
   std::vector<Words> packs;
   for (int i = 2; i < count; ++i) packs.push_back(read(arguments[i]));
   if (packs.empty()) return 2;
-  constexpr int64_t EPISODE = 50;
+  constexpr int64_t EPISODE = 20, ORDERS = 10;
   const int64_t steps = std::atol(arguments[1]);
   int64_t applied = 0, skipped = 0;
   std::mt19937_64 generator(1);
-  for (int64_t done = 0; done < steps; done += EPISODE) {
+  for (int64_t episode = 0; episode * EPISODE * ORDERS < steps; ++episode) {
     const auto rule = static_cast<lrdsl::Rule>(generator() % 2);
-    const auto variant = static_cast<lrdsl::Variant>(generator() % 2);
-    Optimizer alone(rule, lrdsl::Variant::ADVANCE, 1, packs), together(rule, variant, 8, packs);
-    for (int64_t step = 0; step < EPISODE; ++step) {
-      const uint64_t seed = generator();
-      const int64_t blocks = 1 + static_cast<int64_t>(generator() % 12);
-      alone.step(seed, {1, 0, 1});
-      together.step(seed, {blocks, seed, 2 + static_cast<int>(generator() % 2)});
+    const bool is_long = episode % 5 == 0;  // one row in two chunks
+    const uint64_t seed = generator();
+    Optimizer alone(rule, lrdsl::Variant::ADVANCE, is_long, packs);
+    for (int64_t step = 0; step < EPISODE; ++step) alone.step(seed + static_cast<uint64_t>(step), {1, 0, 1});
+    for (int64_t order = 0; order < ORDERS; ++order) {
+      const auto variant = static_cast<lrdsl::Variant>(order % 2);
+      Optimizer together(rule, variant, is_long, packs);
+      for (int64_t step = 0; step < EPISODE; ++step) {
+        const int64_t blocks = 1 + static_cast<int64_t>(generator() % 6);
+        together.step(seed + static_cast<uint64_t>(step),
+                      {blocks, generator() | 1, 2 + static_cast<int>(generator() % 2)});
+      }
       if (!(alone == together)) {
-        std::fprintf(stderr, "variant %d, %ld blocks: other numbers than one block\n", static_cast<int>(variant),
-                     static_cast<long>(blocks));
+        std::fprintf(stderr, "variant %d: other numbers than one block's\n", static_cast<int>(variant));
         return 1;
       }
+      applied += together.emulation->state.clock;
+      skipped += together.control.skipped;
     }
-    applied += together.emulation->state.clock;
-    skipped += together.control.skipped;
   }
   std::printf("%ld %ld\n", static_cast<long>(applied), static_cast<long>(skipped));
 }
