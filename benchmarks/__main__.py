@@ -1,6 +1,6 @@
 """All benchmarks, one after another."""
 
-from benchmarks import language, startup, step
+from benchmarks import growth, language, limit, startup, step, training_step
 
-for script in (language, step, startup):
+for script in (language, step, training_step, growth, limit, startup):
     script.main()

@@ -22,14 +22,29 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
-def interleave(peers: dict[str, Callable[[], Any]], *, rounds: int, repeat: int) -> dict[str, list[float]]:
-    """Seconds per call of every peer, a list with one entry per round."""
-    for peer in peers.values():
+def interleave(
+    peers: dict[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    repeat: int,
+    prepare: Callable[[str], object] = lambda name: None,
+) -> dict[str, list[float]]:
+    """Seconds per call of every peer, a list with one entry per round.
+
+    Args:
+        peers: What is timed.
+        rounds: How often every peer gets its turn.
+        repeat: Calls in one turn.
+        prepare: Called with the peer's name before every turn, outside the clock.
+    """
+    for name, peer in peers.items():
+        prepare(name)
         peer()
     seconds: dict[str, list[float]] = {name: [] for name in peers}
     for number in range(rounds):
         for name in list(peers) if number % 2 else reversed(list(peers)):
             peer = peers[name]
+            prepare(name)
             start = time.perf_counter()
             for _ in range(repeat):
                 peer()

@@ -12,8 +12,11 @@
 
 namespace py = pybind11;
 
-void bind_evaluator(py::module_& m);  // bindings_evaluator.cpp
-void bind_emulation(py::module_& m);  // bindings_emulate.cpp
+// In bindings_*.cpp.
+void bind_emulation(py::module_& m);
+void bind_evaluator(py::module_& m);
+void bind_publisher(py::module_& m);
+void bind_walk(py::module_& m);
 
 namespace lrdsl {
 namespace {
@@ -115,6 +118,8 @@ PYBIND11_MODULE(_C, m) {
   m.def("set_isa", &lrdsl::set_isa, py::arg("name"), "Use another instruction set from now on; for tests.");
   m.def("openmp", &lrdsl::openmp_threads, "Threads OpenMP would use by itself; 0 if compiled without OpenMP.");
 
-  bind_evaluator(m);
   bind_emulation(m);
+  bind_evaluator(m);
+  bind_publisher(m);
+  bind_walk(m);
 }

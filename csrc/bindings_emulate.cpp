@@ -126,9 +126,11 @@ void bind_emulation(py::module_& m) {
            released, "Run whole steps.")
       .def("keep_last", &Emulation::keep_last, py::arg("count"), "Walk no chunks but the last ones.")
       .def("report", &report, py::arg("mailbox"), py::arg("value"), "Leave a metric's report for the next step.")
-      .def("plan", [](Emulation& self, size_t target, uintptr_t program) { self.targets.at(target).program = program; },
-           py::arg("target"), py::arg("program"), "Let a target follow another Program, whose slots are the same.")
-      .def_property("clock", [](const Emulation& self) { return self.state.clock; },
-                    [](Emulation& self, int64_t clock) { self.state.clock = clock; }, "Applied updates.")
+      .def(
+          "plan", [](Emulation& self, size_t target, uintptr_t program) { self.targets.at(target).program = program; },
+          py::arg("target"), py::arg("program"), "Let a target follow another Program, whose slots are the same.")
+      .def_property(
+          "clock", [](const Emulation& self) { return self.state.clock; },
+          [](Emulation& self, int64_t clock) { self.state.clock = clock; }, "Applied updates.")
       .def_property_readonly("faults", &faults, "Of each target: its first update without a usable value, or -1.");
 }

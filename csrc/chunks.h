@@ -33,8 +33,7 @@ struct ChunkTable {
     for (int64_t i = 0; i < n_rows; ++i) {
       if (rows[i].g == 0) continue;
       for (int64_t start = 0; start < rows[i].n; start += length)
-        chunks.push_back(
-            {start, static_cast<int32_t>(i), static_cast<uint32_t>(partials + start / NORM_CHUNK)});
+        chunks.push_back({start, static_cast<int32_t>(i), static_cast<uint32_t>(partials + start / NORM_CHUNK)});
       partials += norm_chunks(rows[i]);
       if (partials > std::numeric_limits<uint32_t>::max()) throw std::length_error("too many elements");
     }

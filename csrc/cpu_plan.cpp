@@ -23,7 +23,8 @@ const std::vector<Isa>& isas() {
   static const std::vector<Isa> all = {
 #ifdef LRDSL_X86
       {"avx512", avx512::run,
-       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")},
+       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl")},
       {"avx2+fma", avx2::run, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
 #endif
       {"baseline", baseline::run, true},
@@ -87,8 +88,8 @@ void check(const Control& control) {
 }
 
 int64_t blocks(const TensorRow& row) {
-  const int64_t per_block = block_elements(row.dtype);
-  return row.n / per_block + (row.n % per_block != 0);
+  const int shift = block_shift(row.dtype);
+  return (row.n >> shift) + ((row.n & ((int64_t{1} << shift) - 1)) != 0);
 }
 
 // What every pass needs.

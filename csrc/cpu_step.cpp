@@ -43,7 +43,7 @@ inline void through_registers(const Update& update, E&... at) {
 // Applies `update` to n elements of all streams at once. Whole blocks have a fixed count, so that the inner loop
 // becomes straight vector code; the last, partial block is the same source.
 template <class T, class Update, class... E>
-inline void sweep(int64_t n, const Update& update, E*... streams) {
+inline void sweep(int64_t n, Update update, E*... streams) {
   int64_t at = 0;
   for (; at + BLOCK<T> <= n; at += BLOCK<T>) {
     (prefetch(streams + at), ...);
@@ -53,7 +53,7 @@ inline void sweep(int64_t n, const Update& update, E*... streams) {
   for (; at < n; ++at) through_registers(update, streams[at]...);
 }
 
-// Calls `use` with the elements at `address`, which has the index `begin`, as what they are; T is their opmath.
+// Calls `use` with the elements from index `begin` on at `address`, as what they are; T is their opmath.
 template <class T, class Use>
 inline void typed(int32_t dtype, uint64_t address, int64_t begin, const Use& use) {
   if constexpr (std::is_same_v<T, double>) {
@@ -65,6 +65,18 @@ inline void typed(int32_t dtype, uint64_t address, int64_t begin, const Use& use
   } else {
     use(pointer<float>(address) + begin);
   }
+}
+
+// Not inlined, or each rule would have its own copies.
+template <class T>
+[[gnu::noinline]] void widen(int32_t dtype, uint64_t address, int64_t begin, int64_t n, T* to) {
+  typed<T>(dtype, address, begin,
+           [n, to](const auto* from) { sweep<T>(n, [](T& to, T value) { to = value; }, to, from); });
+}
+
+template <class T>
+[[gnu::noinline]] void narrow(const T* from, int32_t dtype, uint64_t address, int64_t begin, int64_t n) {
+  typed<T>(dtype, address, begin, [n, from](auto* to) { sweep<T>(n, [](T& to, T value) { to = value; }, to, from); });
 }
 
 void clear(const TensorRow& row, int64_t begin, int64_t n) {
@@ -81,8 +93,7 @@ void clear(const TensorRow& row, int64_t begin, int64_t n) {
 constexpr int64_t STRETCH = 256;
 
 template <class T, class Update, class... State>
-inline void apply(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end, const Update& update,
-                  State*... state) {
+inline void apply(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end, Update update, State*... state) {
   const Preparation<T> prepare(*plan.control);
   const bool zero = (plan.control->flags & ZERO) != 0;
   const bool low = is_low(row.dtype);
@@ -93,27 +104,15 @@ inline void apply(const Plan& plan, const TensorRow& row, int64_t begin, int64_t
   for (int64_t at = begin; at < end; at += length) {
     const int64_t n = length < end - at ? length : end - at;
     T* p = pointer<T>(original) + at;
-    if (original == 0) {
-      p = p_buffer;
-      typed<T>(row.dtype, row.p, at,
-               [&](const auto* from) { sweep<T>(n, [](T& to, T value) { to = value; }, p, from); });
-    }
     const T* g = pointer<const T>(row.g) + at;
+    if (original == 0) widen<T>(row.dtype, row.p, at, n, p = p_buffer);
     if (!grad_in_place) {
+      widen<T>(grad_dtype(row), row.g, at, n, g_buffer);
+      if (prepare.needed) sweep<T>(n, [prepare](T& g) { g = prepare(g); }, g_buffer);
       g = g_buffer;
-      typed<T>(grad_dtype(row), row.g, at, [&](const auto* from) {
-        if (prepare.needed) {
-          sweep<T>(n, [prepare](T& to, T value) { to = prepare(value); }, g_buffer, from);
-        } else {
-          sweep<T>(n, [](T& to, T value) { to = value; }, g_buffer, from);
-        }
-      });
     }
     sweep<T>(n, update, p, g, state + at...);
-    if (low) {
-      typed<T>(row.dtype, row.p, at,
-               [&](auto* to) { sweep<T>(n, [](T& to, T value) { to = value; }, to, static_cast<const T*>(p)); });
-    }
+    if (low) narrow<T>(p, row.dtype, row.p, at, n);
     if (zero) clear(row, at, n);
   }
 }
@@ -225,9 +224,10 @@ void work(const Plan& plan, int64_t part, int64_t parts) {
     const int64_t stop = row_end < end ? row_end : end;
     if (block == stop) continue;  // an empty row
     const TensorRow& row = plan.rows[index];
-    const int64_t per_block = block_elements(row.dtype);
-    const int64_t first = (block - row_begin) * per_block;
-    const int64_t last = (stop - row_begin) * per_block < row.n ? (stop - row_begin) * per_block : row.n;
+    const int shift = block_shift(row.dtype);
+    const int64_t first = (block - row_begin) << shift;
+    const int64_t padded = (stop - row_begin) << shift;
+    const int64_t last = padded < row.n ? padded : row.n;
     if (row.dtype == FLOAT64) {
       visit<double>(plan, index, first, last);
     } else {

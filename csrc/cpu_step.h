@@ -23,7 +23,8 @@ enum class Pass { UPDATE, MEASURE, CLEAR };
 // what they cost.
 constexpr int64_t BLOCK_BYTES = 64;
 
-LRDSL_HD int64_t block_elements(int32_t dtype) { return BLOCK_BYTES / bytes_of(dtype); }
+// A block has 2 to this power elements. To divide by a variable would cost a small tensor as much as its update.
+LRDSL_HD int block_shift(int32_t dtype) { return dtype == FLOAT64 ? 3 : is_low(dtype) ? 5 : 4; }
 
 struct Plan {
   Pass pass;

@@ -16,13 +16,9 @@ LRDSL_HD T* pointer(uint64_t address) {
   return reinterpret_cast<T*>(static_cast<uintptr_t>(address));
 }
 
-struct Bfloat16 {
-  uint16_t bits;
-};
-
-struct Float16 {
-  uint16_t bits;
-};
+// Not structs: compilers make no vectors of those.
+enum class Bfloat16 : uint16_t {};
+enum class Float16 : uint16_t {};
 
 template <class E>
 struct OpmathOf {
@@ -48,26 +44,31 @@ LRDSL_HD uint32_t bits_of(float value) {
   return bits;
 }
 
+// c ? a : b of bits, both computed. Of a floating-point operation behind `?:` compilers make a branch.
+LRDSL_HD uint32_t select(bool c, uint32_t a, uint32_t b) {
+  const uint32_t mask = 0u - static_cast<uint32_t>(c);
+  return (a & mask) | (b & ~mask);
+}
+
 // ---- load: exact
 // -----------------------------------------------------------------------------------------------------
 
 LRDSL_HD float load(const float& at) { return at; }
 LRDSL_HD double load(const double& at) { return at; }
 
-LRDSL_HD float load(const Bfloat16& at) { return float_of(static_cast<uint32_t>(at.bits) << 16); }
+LRDSL_HD float load(const Bfloat16& at) { return float_of(static_cast<uint32_t>(at) << 16); }
 
 LRDSL_HD float load(const Float16& at) {
-  const uint32_t half = at.bits;
+  const uint32_t half = static_cast<uint32_t>(at);
   const uint32_t size = half & 0x7fffu;
   const uint32_t rebiased = (size << 13) + (112u << 23);  // of exponents 2^-14 ... 2^15
   // 0.5 has 2^-24 as its last place, and so has a subnormal. Subtracting makes no subnormal float32.
   const uint32_t subnormal = bits_of(float_of(0x3f000000u | size) - 0.5f);
-  const uint32_t bits = size < 0x0400u ? subnormal : size < 0x7c00u ? rebiased : rebiased + (112u << 23);
+  const uint32_t bits = select(size < 0x0400u, subnormal, size < 0x7c00u ? rebiased : rebiased + (112u << 23));
   return float_of(bits | (half & 0x8000u) << 16);
 }
 
-// ---- store: rounded to nearest even, every NaN as the quiet one
-// ------------------------------------------------------
+// ---- store: rounded to nearest even, every NaN as the quiet one ----------------------------------------------------
 
 LRDSL_HD void store(float& to, float value) { to = value; }
 LRDSL_HD void store(double& to, double value) { to = value; }
@@ -75,7 +76,7 @@ LRDSL_HD void store(double& to, double value) { to = value; }
 LRDSL_HD void store(Bfloat16& to, float value) {
   const uint32_t bits = bits_of(value);
   const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-  to.bits = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
+  to = static_cast<Bfloat16>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
 }
 
 LRDSL_HD void store(Float16& to, float value) {
@@ -84,9 +85,9 @@ LRDSL_HD void store(Float16& to, float value) {
   // From 2^-14 on: rebias, round, and let the carry run into the exponent, up to infinity.
   const uint32_t normal = (size - (112u << 23) + 0x0fffu + (size >> 13 & 1u)) >> 13;
   const uint32_t subnormal = bits_of(float_of(size) + 0.5f) - 0x3f000000u;  // the addition rounds at 2^-24
-  const uint32_t finite = size < 113u << 23 ? subnormal : normal;
+  const uint32_t finite = select(size < 113u << 23, subnormal, normal);
   const uint32_t huge = size > 0x7f800000u ? 0x7e00u : 0x7c00u;
-  to.bits = static_cast<uint16_t>((size < 143u << 23 ? finite : huge) | (bits >> 16 & 0x8000u));
+  to = static_cast<Float16>((size < 143u << 23 ? finite : huge) | (bits >> 16 & 0x8000u));
 }
 
 // ---- rows

@@ -13,7 +13,8 @@
 //   norm      partials[] of its own chunks; its last block: control.norm, and all that advance writes if it advances
 //   advance   one block: slots, mailboxes, hypers, biases, the rows' counts, clock or skipped; never p, g, m, v
 //   update    p, g, m, v of its own chunks, and nothing else; it runs after advance
-//   update_at_once   as update, on values computed from the old hypers, counts and clock, which nobody changes until the
+//   update_at_once   as update, on values computed from the old hypers, counts and clock, which nobody changes until
+//   the
 //                    last block, knowing that all others are done, writes what advance writes but reports
 #pragma once
 
@@ -59,11 +60,12 @@ LRDSL_BODY int64_t elements_of(const Tables& t, const Chunk& chunk) {
   return t.length < left ? t.length : left;
 }
 
-// ---- formats ---------------------------------------------------------------------------------------------------------
+// ---- formats
+// ---------------------------------------------------------------------------------------------------------
 
-// What a row is made of, as one bit. A kernel is made for some formats, with AMSGRADS or without: the one for EVERYTHING
-// runs whatever there is, in one launch, but one for a single format needs fewer registers. A launcher picks a kernel
-// made for all that its rows and groups have.
+// What a row is made of, as one bit. A kernel is made for some formats, with AMSGRADS or without: the one for
+// EVERYTHING runs whatever there is, in one launch, but one for a single format needs fewer registers. A launcher picks
+// a kernel made for all that its rows and groups have.
 constexpr LRDSL_HD int format_of(int32_t dtype, bool master, bool grad_float32) {
   const int variant = (master ? 2 : 0) + (grad_float32 ? 1 : 0);
   return dtype == FLOAT32 ? 1 : dtype == FLOAT64 ? 2 : (dtype == BFLOAT16 ? 4 : 64) << variant;
@@ -79,7 +81,8 @@ constexpr LRDSL_HD int32_t dtype_of(double) { return FLOAT64; }
 constexpr LRDSL_HD int32_t dtype_of(Bfloat16) { return BFLOAT16; }
 constexpr LRDSL_HD int32_t dtype_of(Float16) { return FLOAT16; }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory
+// ----------------------------------------------------------------------------------------------------------
 
 // Neighbours that a thread loads and stores at once.
 template <class E, int W>
@@ -92,7 +95,8 @@ LRDSL_BODY Pack<E, W>& pack(E* elements, int index) {
   return *reinterpret_cast<Pack<E, W>*>(elements + index);
 }
 
-// Four make 16 bytes of float32, the widest stream there. Two doubles would too, but take more registers than there are.
+// Four make 16 bytes of float32, the widest stream there. Two doubles would too, but take more registers than there
+// are.
 template <class T>
 constexpr int WIDTH = sizeof(T) == 4 ? 4 : 1;
 
@@ -187,7 +191,8 @@ LRDSL_BODY void apply(const Control& control, const TensorRow& row, int64_t star
   if (whole < n) sweep<1>(streams, whole, n, thread, update, prepare, zero);
 }
 
-// ---- rules -----------------------------------------------------------------------------------------------------------
+// ---- rules
+// -----------------------------------------------------------------------------------------------------------
 
 struct SgdRule {
   static LRDSL_BODY Bias bias(const Hyper&, const TensorRow& row) { return {{}, (row.flags & STARTED) != 0}; }
@@ -218,8 +223,9 @@ struct AdamRule {
     const Adam<T> rule(bias.factors);
     if constexpr ((FORMATS & AMSGRADS) != 0) {
       if ((hyper.flags & AMSGRAD) != 0)
-        return apply<P, G, MASTER, 3>(control, row, start, n, thread,
-                                      [rule](T& p, T g, T* state) { rule.amsgrad(p, g, state[0], state[1], state[2]); });
+        return apply<P, G, MASTER, 3>(control, row, start, n, thread, [rule](T& p, T g, T* state) {
+          rule.amsgrad(p, g, state[0], state[1], state[2]);
+        });
     }
     apply<P, G, MASTER, 2>(control, row, start, n, thread,
                            [rule](T& p, T g, T* state) { rule.plain(p, g, state[0], state[1]); });
@@ -256,8 +262,8 @@ LRDSL_BODY void run(const Arguments&... arguments) {
 template <class Rule, int FORMATS>
 LRDSL_BODY void update_chunk(const Tables& t, const Chunk& chunk, const Hyper& hyper, const Bias& bias, int thread) {
   const TensorRow& row = t.rows[chunk.row];
-  run<Rule, FORMATS>(format_of(row), *t.control, hyper, bias, row, chunk.start,
-                     static_cast<int>(elements_of(t, chunk)), thread);
+  run<Rule, FORMATS>(format_of(row), *t.control, hyper, bias, row, chunk.start, static_cast<int>(elements_of(t, chunk)),
+                     thread);
 }
 
 // What one thread leaves of its part of the gradients of a step that is skipped.
@@ -269,7 +275,8 @@ LRDSL_BODY void clear_chunk(const Tables& t, const Chunk& chunk, int thread) {
   for (int64_t at = 2 * thread; at < bytes; at += 2 * THREADS) *reinterpret_cast<uint16_t*>(g + at) = 0;
 }
 
-// ---- the schedule ----------------------------------------------------------------------------------------------------
+// ---- the schedule
+// ----------------------------------------------------------------------------------------------------
 
 LRDSL_BODY const Program& program_of(const Target& target) { return *pointer<const Program>(target.program); }
 
@@ -327,7 +334,8 @@ static LRDSL_ASIDE void commit(const Grid& grid, const Tables& t) {
   grid.one_thread([&] { t.state->clock = clock + 1; });
 }
 
-// ---- kernels ---------------------------------------------------------------------------------------------------------
+// ---- kernels
+// ---------------------------------------------------------------------------------------------------------
 
 // One block. Alone where a step is one launch otherwise, and before anything else of the step.
 template <class Grid>

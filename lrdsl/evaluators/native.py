@@ -50,6 +50,7 @@ class NativeEvaluator:
             raise RuntimeError(f"no native evaluator: {reason()}")
         self.program = program
         self._native: Any = module.Program(program.pack())
+        self.address: int = self._native.address  # of the packed Program
         self.value = self._native.value  # (step, state) -> float, without a Python frame in between
 
     def values(self, steps: Any, state: "array[float]") -> Any:

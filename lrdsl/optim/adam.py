@@ -13,6 +13,7 @@ from lrdsl.optim.binding import Units
 from lrdsl.optim.groups import Group, flag, number, pair
 from lrdsl.optim.hypers import AMSGRAD, DECOUPLED, MAXIMIZE, Hyper
 from lrdsl.optim.moments import State, write_step
+from lrdsl.optim.neighbours import Neighbours
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 from lrdsl.program.elementary import power
@@ -79,8 +80,10 @@ class Adam(Optimizer):
     one-word change: same names, order and defaults, same state dict.
 
     Args:
-        params: Parameters, named parameters, or groups. Dense, float32 or float64, of any shape and strides without
-            overlap. A group may have its own ``schedule``, and a ``name`` for texts such as ``lr[head] = ...``.
+        params: Parameters, named parameters, or groups. Dense, of any shape and strides without overlap, in float32,
+            float64, bfloat16 or float16. In low precision the update and its state are float32, the parameter is
+            rounded once, and its gradient may be float32 as well (torch's ``p.grad_dtype``). A group may have its own
+            ``schedule``, and a ``name`` for texts such as ``lr[head] = ...``.
         lr: Learning rate, a number or a tensor with one element (each group gets its own copy). With a schedule it is
             the base that the text's ``1x`` and ``base`` stand for.
         betas: Share of m and of v that stays.
@@ -100,6 +103,14 @@ class Adam(Optimizer):
         schedule_params: Named plain numbers that the text may use.
         reschedule: What loading a checkpoint of another schedule does. False: an error; True: run the new text from
             the saved step; ``"branch"``: run it from its step 0, starting at the rate in force.
+        master_weights: Keep a float32 original of every parameter in low precision, as ``state["master"]``: the
+            parameter is rounded from it after each update, and never read again. Without it, updates smaller than the
+            parameter's precision are lost.
+        max_grad_norm: The gradients act as if multiplied by ``min(1, max_grad_norm / (norm + 1e-6))``, norm being the
+            2-norm of all of them together, as ``torch.nn.utils.clip_grad_norm_`` does; they themselves stay as they
+            are. `grad_norm` is the last norm.
+        skip_nonfinite: Skip the step if that norm is not finite. By default nan and inf reach the parameters.
+        zero_grads: Leave zeros in the gradients, in the same pass over memory.
         backend: ``auto``, ``native`` or ``python``.
 
     Example:
@@ -116,7 +127,7 @@ class Adam(Optimizer):
 
     Raises:
         ValueError: An option is out of range; a parameter is listed twice, overlaps itself or another one.
-        TypeError: A parameter is not a dense tensor of float32 or float64.
+        TypeError: A parameter is not a dense tensor of a dtype above.
         ScheduleError: The text is wrong; the message shows where.
         RuntimeError: ``backend="native"`` cannot run here; in ``step``: somebody else wrote the rate.
 
@@ -148,6 +159,10 @@ class Adam(Optimizer):
         samples_per_step: float | None = None,
         schedule_params: Mapping[str, float] | None = None,
         reschedule: Reschedule = False,
+        master_weights: bool = False,
+        max_grad_norm: float | None = None,
+        skip_nonfinite: bool = False,
+        zero_grads: bool = False,
         backend: str = "auto",
     ) -> None:
         defaults = {
@@ -165,7 +180,8 @@ class Adam(Optimizer):
             "schedule": schedule,
         }
         units = Units(total_steps, steps_per_epoch, tokens_per_step, samples_per_step, schedule_params)
-        super().__init__(params, defaults, units, reschedule, backend)
+        neighbours = Neighbours(max_grad_norm, skip_nonfinite, zero_grads)
+        super().__init__(params, defaults, units, neighbours, reschedule, master_weights, backend)
 
 
 class AdamW(Adam):
@@ -211,6 +227,10 @@ class AdamW(Adam):
         samples_per_step: float | None = None,
         schedule_params: Mapping[str, float] | None = None,
         reschedule: Reschedule = False,
+        master_weights: bool = False,
+        max_grad_norm: float | None = None,
+        skip_nonfinite: bool = False,
+        zero_grads: bool = False,
         backend: str = "auto",
     ) -> None:
         super().__init__(
@@ -233,5 +253,9 @@ class AdamW(Adam):
             samples_per_step=samples_per_step,
             schedule_params=schedule_params,
             reschedule=reschedule,
+            master_weights=master_weights,
+            max_grad_norm=max_grad_norm,
+            skip_nonfinite=skip_nonfinite,
+            zero_grads=zero_grads,
             backend=backend,
         )

@@ -12,7 +12,7 @@ from torch.optim.optimizer import ParamsT
 from lrdsl.errors import ScheduleError
 from lrdsl.optim import resume
 from lrdsl.optim import state as checkpoint
-from lrdsl.optim.binding import Bases, Units, bases_of, bind, columns
+from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
 from lrdsl.optim.groups import (
     Group,
     check_initialised,
@@ -24,7 +24,8 @@ from lrdsl.optim.groups import (
     settle,
 )
 from lrdsl.optim.moments import blank_momentum
-from lrdsl.optim.ownership import Binding, Column, plain
+from lrdsl.optim.neighbours import GRAD_NORM, Control, Neighbours, check_switch
+from lrdsl.optim.ownership import Binding, Publication, plain
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.stepper import Stepper, obstacle
@@ -35,26 +36,45 @@ T = TypeVar("T")
 
 
 class Optimizer(torch.optim.Optimizer):
-    """What SGD, Adam and AdamW have in common."""
+    """What SGD, Adam and AdamW have in common.
+
+    Attributes:
+        neighbours: What is done around the update. As given; for reading.
+        master_weights: Whether parameters in low precision have a master. As given; for reading.
+    """
 
     _rules: ClassVar[Rules]
     _ready = False
+    # Promises torch's GradScaler to obey ``grad_scale`` and ``found_inf``, which it sets for the time of one call. They
+    # must be missing otherwise: a scale that is there already is multiplied by the scaler's.
+    _step_supports_amp_scaling = True
 
     def __init__(
-        self, params: ParamsT, defaults: dict[str, Any], units: Units, reschedule: Reschedule, backend: str
+        self,
+        params: ParamsT,
+        defaults: dict[str, Any],
+        units: Units,
+        neighbours: Neighbours,
+        reschedule: Reschedule,
+        master_weights: bool,
+        backend: str,
     ) -> None:
         if reschedule not in (False, True, "branch"):
             raise ValueError(f"expected reschedule to be False, True or 'branch', got {reschedule!r}")
         if not isinstance(units.params, Mapping | None):
             kind = type(units.params).__name__
             raise TypeError(f"expected schedule_params to be a mapping of names to numbers, got {kind}")
+        check_switch("master_weights", master_weights)
+        self.neighbours = neighbours
+        self.master_weights = master_weights
+        self._control = Control(neighbours)
         self._units = replace(units, params=dict(units.params or {}))
         self._reschedule = reschedule
         self._backend = backend
         self._clock = 0
         self._bases: list[Bases] = []
         self._bindings: list[Binding | None] = []
-        self._columns: list[Column] = []
+        self._published = Publication([], [])
         self._unstarted: set[Tensor] = set()
         super().__init__(params, defaults)
         # Together, because a text may name any group.
@@ -67,7 +87,9 @@ class Optimizer(torch.optim.Optimizer):
         """Apply one update.
 
         Every parameter that has a gradient is updated with the values that stand in its group. Then the clock
-        advances, and the groups receive the values of the next update.
+        advances, and the groups receive the values of the next update. A step that is skipped, because a
+        ``GradScaler`` found overflow or because of ``skip_nonfinite``, does nothing but count in `skipped`; with
+        ``zero_grads`` the gradients are zero afterwards all the same.
 
         Args:
             closure: Computes the loss and the gradients anew. It is called first, with gradients enabled.
@@ -84,14 +106,17 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._check_owner()
+        undisturbed = self._check_owner()
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
-        self._stepper.step()
-        for column in self._columns:
-            column.advance(self._clock)
+            undisturbed = False
+        scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        report = self._report_norm if self._listening else None
+        if not self._stepper.step(undisturbed, scale, found_inf, report):
+            return loss
+        self._published.advance(self._clock)
         self._clock += 1
-        self._publish()
+        self._published.publish(self._clock)
         return loss
 
     def init_state(self) -> None:
@@ -100,6 +125,21 @@ class Optimizer(torch.optim.Optimizer):
         Also to be called after tensors in ``opt.state`` were replaced by hand.
         """
         self._stepper.init_state()
+
+    @property
+    def skipped(self) -> int:
+        """Steps that were skipped since this optimizer was made. Not part of the state dict."""
+        return self._control.skipped
+
+    @property
+    def grad_norm(self) -> Tensor:
+        """2-norm of all gradients at the last step that needed it: unscaled, before clipping; nan before the first.
+
+        A float64 tensor without dimensions, on the device of the parameters. ``max_grad_norm``, ``skip_nonfinite`` and
+        a schedule that listens to ``grad_norm`` need it. Not part of the state dict.
+        """
+        devices = [p.device for group in self.param_groups for p in group["params"]]
+        return torch.tensor(self._control.norm, dtype=torch.float64, device=devices[0] if devices else None)
 
     # --- schedules ----------------------------------------------------------------------------------------------
 
@@ -122,7 +162,7 @@ class Optimizer(torch.optim.Optimizer):
         if not first <= clock < 2**53:
             raise ValueError(f"expected the clock to be a whole number >= {first}, got {step!r}")
         self._clock = clock
-        self._publish()
+        self._published.publish(self._clock)
 
     @property
     def schedules(self) -> list[Schedule | None]:
@@ -134,13 +174,16 @@ class Optimizer(torch.optim.Optimizer):
 
         Args:
             value: A number, or a tensor with one element.
-            metric: Its name, as in ``plateau(metric=...)``.
+            metric: Its name, as in ``plateau(metric=...)``. Not ``grad_norm``: every step reports its own before it
+                updates, also when it is skipped then.
 
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).
-            TypeError, ValueError: ``value`` is no real number.
+            TypeError, ValueError: ``value`` is no real number; ``metric`` is ``grad_norm``.
             RuntimeError: Somebody else wrote a value that the schedule governs.
         """
+        if metric == GRAD_NORM:
+            raise ValueError("grad_norm is reported by the optimizer itself, before every update")
         reported = report(value)
         listening = [binding for binding in self._bindings if binding and metric in binding.schedule.metrics]
         if not listening:
@@ -148,9 +191,15 @@ class Optimizer(torch.optim.Optimizer):
             hint = f"they listen to: {', '.join(known)}" if known else "they listen to none"
             raise ScheduleError("E0209", f"no schedule of this optimizer listens to `{metric}`", hint=hint)
         self._check_owner()
+        self._take(reported, metric, listening)
+
+    def _report_norm(self, norm: float) -> None:
+        self._take(norm, GRAD_NORM, self._listening)
+
+    def _take(self, reported: float, metric: str, listening: Sequence[Binding]) -> None:
         for binding in listening:
             binding.schedule.observe(reported, metric, step=self._clock - binding.origin)
-        self._publish()
+        self._published.publish(self._clock)
 
     def doctor(self) -> dict[str, Any]:
         """Which step runs and why, and what went wrong with a schedule so far."""
@@ -210,25 +259,26 @@ class Optimizer(torch.optim.Optimizer):
 
     def _rebuild(self) -> None:
         """Make anew what depends on the groups, and publish."""
-        self._remember()
-        self._columns = columns(self._bindings, self.param_groups, self._rules.targets)
-        rates = next((column for column in self._columns if column.target == "lr"), None)
-        self._stepper = Stepper(self._rules, self.param_groups, self.state, self._unstarted, rates, self._backend)
-        self._publish()
+        self._published.remember()
+        governed = cells(self._bindings, self.param_groups, self._rules.targets)
+        self._published = Publication(governed, self.param_groups)
+        self._listening = [binding for binding in self._bindings if binding and GRAD_NORM in binding.schedule.metrics]
+        self._stepper = Stepper(
+            self._rules,
+            self.param_groups,
+            self.state,
+            self._unstarted,
+            self._published,
+            self._control,
+            self.master_weights,
+            self._backend,
+        )
+        self._published.publish(self._clock)
 
-    def _check_owner(self) -> None:
+    def _check_owner(self) -> bool:
         if len(self.param_groups) != len(self._bindings):
             raise RuntimeError("a parameter group came or went by hand: use add_param_group")
-        for column in self._columns:
-            column.check(self.param_groups)
-
-    def _publish(self) -> None:
-        for column in self._columns:
-            column.publish(self.param_groups, self._clock)
-
-    def _remember(self) -> None:
-        for column in self._columns:
-            column.remember()
+        return self._published.check(self.param_groups)
 
     # --- checkpoints and copies ---------------------------------------------------------------------------------
 
@@ -238,7 +288,7 @@ class Optimizer(torch.optim.Optimizer):
         Beside torch's own keys every group has ``schedule``, ``schedule_context``, ``schedule_step``,
         ``schedule_state``, ``schedule_language``, and ``initial_lr`` if it has a schedule.
         """
-        self._remember()
+        self._published.remember()
         live = [dict(group) for group in self.param_groups]
         for group, binding in zip(self.param_groups, self._bindings, strict=True):
             saved = {key: plain(entry) for key, entry in group.items()}
@@ -263,7 +313,7 @@ class Optimizer(torch.optim.Optimizer):
         state_dict = dict(state_dict)
         for pre_hook in self._optimizer_load_state_dict_pre_hooks.values():
             state_dict = pre_hook(self, state_dict) or state_dict
-        loaded = checkpoint.read(state_dict, self._rules, self.param_groups, self.state)
+        loaded = checkpoint.read(state_dict, self._rules, self.param_groups, self.state, self.master_weights)
         clock, bindings = resume.load_all(
             state_dict["param_groups"],
             [self._bind(index, self._bases) for index in range(len(self.param_groups))],
@@ -272,25 +322,37 @@ class Optimizer(torch.optim.Optimizer):
         )
         loaded.install(self.param_groups, self.state)
         self._clock = loaded.largest_step if clock is None else clock
-        self._bindings, self._columns = bindings, []
+        self._bindings, self._published = bindings, Publication([], [])
         self._unstarted = set(blank_momentum(self.state))
         self._rebuild()
         for post_hook in self._optimizer_load_state_dict_post_hooks.values():
             post_hook(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        self._remember()
-        own = ("_units", "_reschedule", "_backend", "_clock", "_bases", "_bindings", "_ready")
+        self._published.remember()
+        own = (
+            "neighbours",
+            "master_weights",
+            "_units",
+            "_reschedule",
+            "_backend",
+            "_clock",
+            "_bases",
+            "_bindings",
+            "_ready",
+        )
         unstarted = [
             (i, j)
             for i, group in enumerate(self.param_groups)
             for j, p in enumerate(group["params"])
             if p in self._unstarted
         ]
-        return super().__getstate__() | {name: getattr(self, name) for name in own} | {"_unstarted": unstarted}
+        handed = {"_unstarted": unstarted, "_control": (self._control.norm, self._control.skipped)}
+        return super().__getstate__() | {name: getattr(self, name) for name in own} | handed
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._columns = []
+        self._published = Publication([], [])
+        self._control = Control(self.neighbours, *state["_control"])
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._rebuild()

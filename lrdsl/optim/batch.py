@@ -1,6 +1,6 @@
 """The parameters of an optimizer, and the gradients of one step."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from operator import attrgetter, is_, itemgetter
 from typing import Any
@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lrdsl.optim.distributed import is_spread, local
 from lrdsl.optim.groups import Group, named_parameters
 from lrdsl.optim.tensors import check_gradient, check_parameters
 
-Layouts = tuple[Any, list[int], Any]
+Layouts = tuple[Any, list[object], Any]
 
 _parameters = itemgetter("params")
 _gradient = attrgetter("grad")
-_size = attrgetter("nbytes")
+_size: Callable[[Tensor], object] = attrgetter("nbytes", "dtype")
 
 
 class Batch:
@@ -23,12 +24,15 @@ class Batch:
 
     Gradients come and go between steps, so none is kept. An allocator hands the address of one to another of a
     different layout, so that addresses of gradients prove nothing and may change freely. What is compared: address,
-    strides and size of every parameter, which together give its shape; layout, size and negative bit of every
-    gradient, whose shape torch itself keeps equal to its parameter's.
+    strides, size and dtype of every parameter, which together give its shape; layout, size, dtype and negative bit of
+    every gradient, whose shape torch itself keeps equal to its parameter's.
 
     Attributes:
+        param_groups: The groups it was made for.
         names: What messages call each parameter.
         params: All parameters, group by group.
+        locals: The part of each that lies in this process; gradients and addresses are of these.
+        spread: Whether there are other parts.
         groups: The group index of each.
         active: Indices of the parameters that have a gradient.
         pointers: Addresses of those gradients.
@@ -38,10 +42,13 @@ class Batch:
     """
 
     def __init__(self, param_groups: list[Group]) -> None:
-        self._param_groups = list(param_groups)
+        self.param_groups = param_groups
+        self._held_groups = list(param_groups)
         self._named = named_parameters(param_groups)
         self.names = [name for name, _ in self._named]
         self.params = [p for _, p in self._named]
+        self.spread = any(map(is_spread, self.params))
+        self.locals = self.params
         self.groups = [index for index, group in enumerate(param_groups) for _ in group["params"]]
         self.active: Sequence[int] = ()
         self.pointers = np.zeros(0, np.uint64)
@@ -55,24 +62,30 @@ class Batch:
 
     def holds(self, param_groups: list[Group]) -> bool:
         """Whether these are still the groups, with the same parameters."""
-        if len(param_groups) != len(self._param_groups) or not all(map(is_, param_groups, self._param_groups)):
+        if len(param_groups) != len(self._held_groups) or not all(map(is_, param_groups, self._held_groups)):
             return False
         if sum(map(len, map(_parameters, param_groups))) != len(self.params):
             return False
         return all(map(is_, chain.from_iterable(map(_parameters, param_groups)), self.params))
+
+    def forget(self) -> None:
+        """Check everything anew."""
+        self._accepted = ()
 
     def check_parameters(self) -> None:
         """Raise unless every parameter can be stepped."""
         check_parameters(self._named)
 
     def collect(self) -> list[Tensor]:
-        """The gradients there are.
+        """The gradients there are; of spread ones the part that lies in this process.
 
         Raises:
             TypeError, ValueError: Something cannot be stepped; the message names the parameter.
         """
-        params = self.params
-        found = list(map(_gradient, params))  # once: another thread may take gradients away meanwhile
+        found = list(map(_gradient, self.params))  # once: another thread may take gradients away meanwhile
+        if self.spread:
+            self.locals, found = list(map(local, self.params)), self._local_gradients(found)
+        params = self.locals
         grads = [grad for grad in found if grad is not None]
         complete = len(grads) == len(params)
         self.active = self._all if complete else [i for i, grad in enumerate(found) if grad is not None]
@@ -95,6 +108,12 @@ class Batch:
             self._check_memory(grads)
         return grads
 
+    def _local_gradients(self, grads: list[Tensor | None]) -> list[Tensor | None]:
+        for name, p, grad in zip(self.names, self.params, grads, strict=True):
+            if grad is not None:
+                check_gradient(name, p, grad)
+        return [None if grad is None else local(grad) for grad in grads]
+
     def _look_closer(self, grads: list[Tensor]) -> None:
         """Check what is new."""
         self.moved = not self._accepted or self._places != self._accepted[0]
@@ -107,7 +126,7 @@ class Batch:
         for index, layout, grad in zip(self.active, self._each(), grads, strict=True):
             if index not in known or known[index] != layout:
                 self.fresh.append(index)
-                check_gradient(self.names[index], self.params[index], grad)
+                check_gradient(self.names[index], self.locals[index], grad)
 
     def _each(self) -> Iterable[object]:
         strides, sizes, negative = self._layouts
@@ -123,7 +142,7 @@ class Batch:
     def check_gradients(self, grads: Iterable[Tensor]) -> None:
         """Raise unless these gradients fit the active parameters."""
         for index, grad in zip(self.active, grads, strict=True):
-            check_gradient(self.names[index], self.params[index], grad)
+            check_gradient(self.names[index], self.locals[index], grad)
 
     def accept(self) -> None:
         """What was just collected has been planned for."""

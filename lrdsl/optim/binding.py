@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import lrdsl.schedule
 from lrdsl.errors import ScheduleError
 from lrdsl.optim.groups import Group
-from lrdsl.optim.ownership import ENTRIES, Binding, Column, Source
+from lrdsl.optim.ownership import ENTRIES, Binding, Cell
 from lrdsl.schedule import Schedule
 from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Assign, Target
@@ -56,17 +56,14 @@ def bind(text: str | float, index: int, groups: Sequence[Group], bases: Sequence
     return lrdsl.schedule.compile(text, base_lr=base_lr, bases=known, **asdict(units))
 
 
-def columns(bindings: Sequence[Binding | None], groups: Sequence[Group], targets: Sequence[str]) -> list[Column]:
+def cells(bindings: Sequence[Binding | None], groups: Sequence[Group], targets: Sequence[str]) -> list[Cell]:
     """What the schedules govern, target by target."""
     found = []
     for target in targets:
-        sources = []
         for index, (binding, group) in enumerate(zip(bindings, groups, strict=True)):
             track = binding and binding.schedule.track(target, group.get("name"), index)
             if binding and track:
-                sources.append(Source(index, track, binding))
-        if sources:
-            found.append(Column(target, sources, groups))
+                found.append(Cell(index, target, track, binding))
     return found
 
 

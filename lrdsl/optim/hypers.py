@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrdsl.optim.groups import Group, number
-from lrdsl.optim.ownership import Column
+from lrdsl.optim.ownership import Publication
 
 MAXIMIZE, AMSGRAD, NESTEROV, DECOUPLED = 1, 2, 4, 8
 
@@ -36,7 +36,7 @@ class Hypers:
         param_groups: The optimizer's groups.
         options: What ``read_group`` looks at. Not the rate, which changes at every step.
         read_group: Checks a group, given with its index, and gives its row, without the rate.
-        rates: The scheduled rates, if any: exact where a group has its rate rounded in a tensor.
+        published: What is scheduled: exact where a group has its rate rounded in a tensor.
 
     Attributes:
         table: One row per group.
@@ -48,16 +48,28 @@ class Hypers:
         param_groups: list[Group],
         options: Sequence[str],
         read_group: Callable[[int, Group], Hyper],
-        rates: Column | None,
+        published: Publication,
     ) -> None:
         self.table = np.zeros(len(param_groups), DTYPE)
         self.structure = b""
         self._groups = param_groups
+        self._keys = tuple(options)
         self._read_options = itemgetter(*options)
         self._read_group = read_group
-        self._scheduled = rates
+        self._published = published
+        self._scheduled = [(i, cell.index) for i, cell in enumerate(published.cells) if cell.target == "lr"]
         self._options: list[Any] = []
         self._rates: list[float] = []
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What a step reads of every group."""
+        return (*self._keys, "lr")
+
+    def address(self, index: int, target: str) -> int:
+        """Where the native step reads a group's value."""
+        column = self.table[target]
+        return int(column.__array_interface__["data"][0]) + index * column.strides[0]
 
     def read(self) -> None:
         """Look at the groups again.
@@ -71,10 +83,10 @@ class Hypers:
             self.structure = self.table["flags"].tobytes() + (self.table["momentum"] != 0.0).tobytes()
             self._options, self._rates = options, []
         rates = [float(group["lr"]) for group in self._groups]
-        if self._scheduled is not None:
-            for index, rate in zip(self._scheduled.indices, self._scheduled.values, strict=True):
-                rates[index] = rate
+        for i, index in self._scheduled:
+            rates[index] = self._published.values[i]
         if rates != self._rates:
             if not all(0.0 <= rate < math.inf for rate in rates):
                 rates = [number(index, "lr", rate) for index, rate in enumerate(rates)]
             self.table["lr"] = self._rates = rates
+        self._published.watch()

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple, TypeGuard
 import torch
 from torch import Tensor
 
-from lrdsl.optim.tensors import is_dense, same_layout
+from lrdsl.optim.distributed import placement
+from lrdsl.optim.tensors import is_dense, opmath, same_layout
 
 State = dict[str, Any]
 
+MASTER = "master"
+"""The state that a parameter in low precision is written from: its float32 original."""
 FLOAT32_COUNTS = 2**24
 """From this many steps on float32 cannot count by one."""
 
@@ -24,7 +27,9 @@ class Wanted(NamedTuple):
 
 
 def prepare(wanted: Iterable[Wanted], state: MutableMapping[Tensor, State]) -> list[Tensor]:
-    """Make whatever state is missing, as zeros, and return the parameters that got a new momentum buffer.
+    """Make whatever state is missing, and return the parameters that got a new momentum buffer.
+
+    A master is made from its parameter, everything else is zeros.
 
     Raises:
         ValueError: State that is there does not fit its parameter. Nothing has been written then.
@@ -85,18 +90,20 @@ def write_step(state: State, step: int) -> None:
 
 
 def zeros_like(p: Tensor) -> Tensor:
-    """Zeros in the memory layout of ``p``, or without gaps in its order of dimensions."""
-    return torch.zeros_like(p, memory_format=torch.preserve_format, requires_grad=False)
+    """Zeros for the state of ``p``: in its memory layout, or without gaps in its order of dimensions."""
+    return torch.zeros_like(p, dtype=opmath(p), memory_format=torch.preserve_format, requires_grad=False)
 
 
 def check_fits(what: str, p: Tensor, tensor: object) -> None:
-    """Raise ValueError unless ``tensor`` is one of the parameter's shape, dtype and device."""
+    """Raise ValueError unless ``tensor`` is one of the parameter's shape and device, in the dtype of its update."""
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{what}: expected a tensor, got {type(tensor).__name__}")
-    for quality in ("shape", "dtype", "device"):
-        expected, got = getattr(p, quality), getattr(tensor, quality)
+    for quality, expected in (("shape", p.shape), ("dtype", opmath(p)), ("device", p.device)):
+        got = getattr(tensor, quality)
         if expected != got:
             raise ValueError(f"{what}: expected {quality} {expected}, got {got}")
+    if placement(tensor) != placement(p):
+        raise ValueError(f"{what}: expected it spread as {placement(p)}, got {placement(tensor)}")
 
 
 def _missing(name: str, p: Tensor, keys: tuple[str, ...], present: State) -> State:
@@ -110,7 +117,7 @@ def _missing(name: str, p: Tensor, keys: tuple[str, ...], present: State) -> Sta
             if not is_step_tensor(tensor) or (step >= FLOAT32_COUNTS and tensor.dtype != torch.float64):
                 tensors[key] = step_tensor(step)
         elif tensor is None:
-            tensors[key] = zeros_like(p)
+            tensors[key] = zeros_like(p).copy_(p.detach()) if key == MASTER else zeros_like(p)
         else:
             check_fits(f"{key} of {name}", p, tensor)
             if not same_layout(layout, tensor):

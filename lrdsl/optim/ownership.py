@@ -5,10 +5,12 @@ tell whether another scheduler wrote it, identity can: every value is published 
 """
 
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from operator import is_
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -60,95 +62,134 @@ class Binding:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where one target of the group ``index`` gets its values."""
+class Cell:
+    """One scheduled value: a target of the group ``index``, and where its values come from."""
 
     index: int
+    target: str
     track: Track
     binding: Binding
 
+    @property
+    def entry(self) -> tuple[str, int | None]:
+        """The group's key, and which part of a pair."""
+        return ENTRIES.get(self.target, (self.target, None))
 
-class Column:
-    """One target in all groups that schedule it.
+    @property
+    def limit(self) -> float:
+        """Usable values are below it, and not below 0."""
+        return math.inf if self.entry[1] is None else 1.0
+
+    def find(self, param_groups: Sequence[Group]) -> Any:
+        """What stands in the group now."""
+        key, part = self.entry
+        entry = param_groups[self.index][key]
+        return entry if part is None else entry[part]
+
+
+class Publication:
+    """The values of all cells, as they stand in the groups for the next update.
 
     Attributes:
-        target: ``lr``, ``beta1``, …
-        indices: Which groups.
-        values: In force for the next update.
+        cells: What is scheduled.
+        values: In force for the next update, cell by cell.
     """
 
-    def __init__(self, target: str, sources: Sequence[Source], param_groups: Sequence[Group]) -> None:
-        self.target = target
-        self.indices = [source.index for source in sources]
-        self._sources = sources
+    def __init__(self, cells: Sequence[Cell], param_groups: list[Group]) -> None:
+        self.cells = list(cells)
+        self._groups = param_groups
         # What `Track.value` calls, without its frame: this runs for every group at every step.
-        self._calls = [(s.track.evaluator.value, s.track.state, s.binding.origin) for s in sources]
-        self._key, self._part = ENTRIES.get(target, (target, None))
-        self._limit = math.inf if self._part is None else 1.0
-        entries = self._entries(param_groups)
+        self._calls = [(c.track.evaluator.value, c.track.state, c.binding.origin, c.limit) for c in self.cells]
+        entries = [cell.find(param_groups) for cell in self.cells]
         self._tensors = [(i, entry) for i, entry in enumerate(entries) if isinstance(entry, Tensor)]
-        self.values = list(map(float, entries))
-        self._applied = [
-            s.binding.applied.get(target, max(now, 0.0)) for s, now in zip(sources, self.values, strict=True)
-        ]
+        self.values = array("d", map(float, entries))
+        self._applied = array(
+            "d", (c.binding.applied.get(c.target, max(v, 0.0)) for c, v in zip(self.cells, self.values, strict=True))
+        )
         self._held: list[int] = []
-        self._objects: list[object] = []
+        self._objects: list[object] = [None] * len(self.cells)
         self._versions: list[int] = []
+        self._native: Any = None
 
-    def publish(self, param_groups: Sequence[Group], clock: int) -> None:
+    def compile(self, module: ModuleType, watched: Sequence[str], address: Callable[[int, str], int]) -> None:
+        """From now on publish with one native call, if that can be done.
+
+        Args:
+            module: The extension.
+            watched: The keys of a group that a step reads.
+            address: Where a step reads the value of a group's target.
+        """
+        if fresh is not times_one or self._tensors or any(c.track.evaluator.name != "native" for c in self.cells):
+            return
+        cells = []
+        for cell in self.cells:
+            key, part = cell.entry
+            where = address(cell.index, cell.target)
+            program = cell.track.evaluator.address  # type: ignore[attr-defined]
+            part = -1 if part is None else part
+            cells.append((cell.index, key, part, program, cell.track.state, cell.binding.origin, where))
+        self._native = module.Publisher(self._groups, list(watched), cells, self.values, self._objects)
+
+    def watch(self) -> None:
+        """A step has read the groups as they are now."""
+        if self._native is not None:
+            self._native.watch()
+
+    def publish(self, clock: int) -> None:
         """Put the values of update ``clock`` into the groups."""
-        values = [value(clock - origin, state) for value, state, origin in self._calls]
-        self._held = []
-        if not all(0.0 <= value < self._limit for value in values):
-            self._held = [i for i, value in enumerate(values) if not 0.0 <= value < self._limit]
-            for i in self._held:
-                values[i] = self._applied[i]
-        self.values = values
-        self._write(param_groups)
+        if self._native is not None and self._native.publish(clock):
+            self._held = []
+            return
+        values = [value(clock - origin, state) for value, state, origin, _ in self._calls]
+        self._held = [i for i, (v, call) in enumerate(zip(values, self._calls, strict=True)) if not 0.0 <= v < call[3]]
+        for i in self._held:
+            values[i] = self._applied[i]
+        self.values[:] = array("d", values)
+        self._write()
 
-    def check(self, param_groups: Sequence[Group]) -> None:
-        """Take back equal copies of what was published.
+    def check(self, param_groups: list[Group]) -> bool:
+        """Take back equal copies of what was published; say whether all is as the last step read it.
 
         Raises:
             RuntimeError: Somebody else wrote another value.
         """
-        found = self._entries(param_groups)
+        if param_groups is not self._groups:
+            self._groups, self._native = param_groups, None
+        if self._native is not None and self._native.same():
+            return True
+        found = [cell.find(self._groups) for cell in self.cells]
         if all(map(is_, found, self._objects)) and self._versions == [tensor._version for _, tensor in self._tensors]:
-            return
+            return False
         own = dict(self._tensors)
-        for i, (value, theirs) in enumerate(zip(self.values, found, strict=True)):
+        for i, (cell, value, theirs) in enumerate(zip(self.cells, self.values, found, strict=True)):
             if not _agree(value, theirs, own.get(i)):
                 theirs = theirs.item() if isinstance(theirs, Tensor) and theirs.numel() == 1 else theirs
                 raise RuntimeError(
-                    f"group {self.indices[i]}: {self.target} is {theirs}, but this optimizer's schedule says {value}: "
-                    f"another scheduler or code writes {self.target}. Remove it, or drop `schedule=`"
+                    f"group {cell.index}: {cell.target} is {theirs}, but this optimizer's schedule says {value}: "
+                    f"another scheduler or code writes {cell.target}. Remove it, or drop `schedule=`"
                 )
-        self._write(param_groups)
+        self._write()
+        return False
 
     def advance(self, clock: int) -> None:
         """Update ``clock`` has run on the values in force."""
-        self._applied = self.values
+        self._applied[:] = self.values
         for i in self._held:
-            self._sources[i].binding.faults.setdefault(self.target, clock)
+            self.cells[i].binding.faults.setdefault(self.cells[i].target, clock)
 
     def remember(self) -> None:
-        """Note the applied values in the bindings, which outlive this column."""
-        for source, value in zip(self._sources, self._applied, strict=True):
-            source.binding.applied[self.target] = value
+        """Note the applied values in the bindings, which outlive this object."""
+        for cell, value in zip(self.cells, self._applied, strict=True):
+            cell.binding.applied[cell.target] = value
 
-    def _entries(self, param_groups: Sequence[Group]) -> list[Any]:
-        entries = [param_groups[index][self._key] for index in self.indices]
-        return entries if self._part is None else [entry[self._part] for entry in entries]
-
-    def _write(self, param_groups: Sequence[Group]) -> None:
+    def _write(self) -> None:
         objects: list[Any] = list(map(fresh, self.values))
         for i, tensor in self._tensors:
             objects[i] = tensor.fill_(self.values[i])
-        key, part = self._key, self._part
-        for index, entry in zip(self.indices, objects, strict=True):
-            group = param_groups[index]
+        for cell, entry in zip(self.cells, objects, strict=True):
+            group, (key, part) = self._groups[cell.index], cell.entry
             group[key] = entry if part is None else tuple(entry if i == part else e for i, e in enumerate(group[key]))
-        self._objects = objects
+        self._objects[:] = objects
         self._versions = [tensor._version for _, tensor in self._tensors]
 
 

@@ -8,9 +8,10 @@ from torch.optim.optimizer import ParamsT
 
 from lrdsl.optim.base import Optimizer
 from lrdsl.optim.binding import Units
-from lrdsl.optim.groups import Group, flag, number
+from lrdsl.optim.groups import Group, check_switches, flag, number
 from lrdsl.optim.hypers import MAXIMIZE, NESTEROV, Hyper
 from lrdsl.optim.moments import State
+from lrdsl.optim.neighbours import Neighbours
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 
@@ -65,8 +66,10 @@ class SGD(Optimizer):
     ``torch.optim.SGD`` → ``lrdsl.SGD`` is a one-word change: same names, order and defaults, same state dict.
 
     Args:
-        params: Parameters, named parameters, or groups. Dense, float32 or float64, of any shape and strides without
-            overlap. A group may have its own ``schedule``, and a ``name`` for texts such as ``lr[head] = ...``.
+        params: Parameters, named parameters, or groups. Dense, of any shape and strides without overlap, in float32,
+            float64, bfloat16 or float16. In low precision the update and its state are float32, the parameter is
+            rounded once, and its gradient may be float32 as well (torch's ``p.grad_dtype``). A group may have its own
+            ``schedule``, and a ``name`` for texts such as ``lr[head] = ...``.
         lr: Learning rate, a number or a tensor with one element (each group gets its own copy). With a schedule it is
             the base that the text's ``1x`` and ``base`` stand for.
         momentum: Share of the buffer that stays.
@@ -75,7 +78,7 @@ class SGD(Optimizer):
         nesterov: Look ahead; needs momentum, and no dampening.
         maximize: Climb instead.
         foreach, fused: Accepted for the sake of torch's signature; the step is always fused.
-        differentiable: Must be False.
+        capturable, differentiable: Must be False.
         schedule: A text of the schedule language. It may govern ``lr weight_decay momentum dampening``. None: a plain
             optimizer that obeys ``group["lr"]``.
         total_steps: Updates of the whole run; ``total``, ``rest`` and ``%`` need it.
@@ -85,6 +88,14 @@ class SGD(Optimizer):
         schedule_params: Named plain numbers that the text may use.
         reschedule: What loading a checkpoint of another schedule does. False: an error; True: run the new text from
             the saved step; ``"branch"``: run it from its step 0, starting at the rate in force.
+        master_weights: Keep a float32 original of every parameter in low precision, as ``state["master"]``: the
+            parameter is rounded from it after each update, and never read again. Without it, updates smaller than the
+            parameter's precision are lost.
+        max_grad_norm: The gradients act as if multiplied by ``min(1, max_grad_norm / (norm + 1e-6))``, norm being the
+            2-norm of all of them together, as ``torch.nn.utils.clip_grad_norm_`` does; they themselves stay as they
+            are. `grad_norm` is the last norm.
+        skip_nonfinite: Skip the step if that norm is not finite. By default nan and inf reach the parameters.
+        zero_grads: Leave zeros in the gradients, in the same pass over memory.
         backend: ``auto``, ``native`` or ``python``.
 
     Example:
@@ -99,7 +110,7 @@ class SGD(Optimizer):
 
     Raises:
         ValueError: An option is out of range; a parameter is listed twice, overlaps itself or another one.
-        TypeError: A parameter is not a dense tensor of float32 or float64.
+        TypeError: A parameter is not a dense tensor of a dtype above.
         ScheduleError: The text is wrong; the message shows where.
         RuntimeError: ``backend="native"`` cannot run here; in ``step``: somebody else wrote the rate.
 
@@ -129,6 +140,11 @@ class SGD(Optimizer):
         samples_per_step: float | None = None,
         schedule_params: Mapping[str, float] | None = None,
         reschedule: Reschedule = False,
+        master_weights: bool = False,
+        max_grad_norm: float | None = None,
+        skip_nonfinite: bool = False,
+        zero_grads: bool = False,
+        capturable: bool = False,
         backend: str = "auto",
     ) -> None:
         defaults = {
@@ -144,7 +160,9 @@ class SGD(Optimizer):
             "schedule": schedule,
         }
         units = Units(total_steps, steps_per_epoch, tokens_per_step, samples_per_step, schedule_params)
-        super().__init__(params, defaults, units, reschedule, backend)
+        check_switches(0, {"capturable": capturable})  # torch's SGD has no such entry in its groups
+        neighbours = Neighbours(max_grad_norm, skip_nonfinite, zero_grads)
+        super().__init__(params, defaults, units, neighbours, reschedule, master_weights, backend)
 
     def _check_group(self, index: int, group: Group) -> None:
         super()._check_group(index, group)

@@ -3,17 +3,25 @@
 import copy
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
 
+from lrdsl.optim.distributed import local, placement
 from lrdsl.optim.groups import Group, check_switches, named_parameters, number, settle
 from lrdsl.optim.hypers import Hyper
-from lrdsl.optim.moments import State, whole, write_step, zeros_like
+from lrdsl.optim.moments import MASTER, State, whole, write_step, zeros_like
 from lrdsl.optim.resume import KEYS
 from lrdsl.optim.rules import Rules
-from lrdsl.optim.tensors import Named, is_dense
+from lrdsl.optim.tensors import Named, is_dense, opmath
+
+
+class Keys(NamedTuple):
+    """Which state a parameter needs, and which it may have."""
+
+    needed: set[str]
+    possible: set[str]
 
 
 @dataclass
@@ -53,7 +61,13 @@ class Loaded:
             write_step(state[p], step)
 
 
-def read(state_dict: Mapping[str, Any], rules: Rules, groups: Sequence[Group], state: Mapping[Tensor, State]) -> Loaded:
+def read(
+    state_dict: Mapping[str, Any],
+    rules: Rules,
+    groups: Sequence[Group],
+    state: Mapping[Tensor, State],
+    masters: bool,
+) -> Loaded:
     """Check a state dict against an optimizer.
 
     Args:
@@ -61,6 +75,7 @@ def read(state_dict: Mapping[str, Any], rules: Rules, groups: Sequence[Group], s
         rules: Which optimizer.
         groups: Its groups.
         state: Its state, whose storage stays where it is.
+        masters: Whether its parameters in low precision may have a master.
 
     Raises:
         ValueError, TypeError: It does not fit; the message says where.
@@ -84,7 +99,9 @@ def read(state_dict: Mapping[str, Any], rules: Rules, groups: Sequence[Group], s
     for key, tensors in state_dict["state"].items():
         if key not in owners:
             raise ValueError(f"the state dict has state for {key!r}, which is in none of its groups")
-        _read_state(loaded, *owners[key], tensors, rules, state)
+        (name, p), hyper = owners[key]
+        possible = {*rules.state} | ({MASTER} if masters and opmath(p) != p.dtype else set())
+        _read_state(loaded, Named(name, p), tensors, Keys({*rules.state_keys(hyper)}, possible), state)
     loaded.copies = _apart(loaded.copies)
     return loaded
 
@@ -109,9 +126,7 @@ def _read_options(index: int, group: Group, saved: Mapping[str, Any], rules: Rul
     return {key: settled[key] for key in options} | {"lr": rate}, hyper
 
 
-def _read_state(
-    loaded: Loaded, named: Named, hyper: Hyper, saved: object, rules: Rules, state: Mapping[Tensor, State]
-) -> None:
+def _read_state(loaded: Loaded, named: Named, saved: object, keys: Keys, state: Mapping[Tensor, State]) -> None:
     """Check the saved state of one parameter and find a place for it."""
     name, p = named
     if not isinstance(saved, Mapping):
@@ -119,8 +134,10 @@ def _read_state(
     tensors = {key: value for key, value in saved.items() if value is not None}
     if not tensors:
         return
-    needed = set(rules.state_keys(hyper))
-    if not needed <= tensors.keys() <= {*rules.state}:
+    needed, possible = keys
+    if MASTER in tensors.keys() - possible:
+        raise ValueError(f"state of {name}: it has a master, which is for low precision with master_weights=True")
+    if not needed <= tensors.keys() <= possible:
         raise ValueError(f"state of {name}: expected {', '.join(sorted(needed))}, got {', '.join(map(str, tensors))}")
     place: State = {}
     for key, value in tensors.items():
@@ -132,6 +149,8 @@ def _read_state(
             raise TypeError(f"{key} of {name}: expected a dense tensor of floats")
         if value.shape != p.shape:
             raise ValueError(f"{key} of {name}: expected shape {tuple(p.shape)}, got {tuple(value.shape)}")
+        if placement(value) != placement(p):
+            raise ValueError(f"{key} of {name}: expected it spread as {placement(p)}, got {placement(value)}")
         place[key] = _storage(p, state.get(p, {}).get(key))
         loaded.copies.append((place[key], value.detach()))
     loaded.state[p] = place
@@ -148,7 +167,7 @@ def _holds_floats(value: object) -> TypeGuard[Tensor]:
 
 def _storage(p: Tensor, present: object) -> Tensor:
     """Where a moment goes: to where it was, so that addresses stay, or to new memory."""
-    if _holds_floats(present) and (present.shape, present.dtype, present.device) == (p.shape, p.dtype, p.device):
+    if _holds_floats(present) and (present.shape, present.dtype, present.device) == (p.shape, opmath(p), p.device):
         writable = torch.is_inference_mode_enabled() or not present.is_inference()
         if writable and is_dense(present):
             return present.detach() if present.requires_grad else present
@@ -157,5 +176,6 @@ def _storage(p: Tensor, present: object) -> Tensor:
 
 def _apart(copies: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
     """The same copies, in any order: a value that lies where another one goes is set aside."""
-    written = {to.untyped_storage().data_ptr() for to, _ in copies}
-    return [(to, value.clone() if value.untyped_storage().data_ptr() in written else value) for to, value in copies]
+    written = {local(to).untyped_storage().data_ptr() for to, _ in copies}
+    shared = (local(value).untyped_storage().data_ptr() in written for _, value in copies)
+    return [(to, value.clone() if clash else value) for (to, value), clash in zip(copies, shared, strict=True)]

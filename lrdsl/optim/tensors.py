@@ -1,13 +1,15 @@
 """Which parameters and gradients can be stepped. Everything is checked before anything is written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-DTYPES = (torch.float32, torch.float64)
-"""What a parameter may hold; gradients and state have the dtype of their parameter."""
+from lrdsl.optim.distributed import local, placement
+
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+"""What a parameter may hold."""
 UNDECIDED = 2**20
 """How many partial sums to look at before two tensors count as overlapping."""
 
@@ -32,26 +34,42 @@ def check_parameters(parameters: Sequence[Named]) -> None:
             raise ValueError(f"{name} is the same tensor as {seen[id(p)]}: list every parameter once")
         seen[id(p)] = name
         _check_kind(name, p)
-        if not _is_injective(p):
-            raise ValueError(f"{name} overlaps itself (shape {tuple(p.shape)}, strides {p.stride()}): clone it first")
-    _check_disjoint(parameters)
+        check_writable(name, local(p))
+    _check_disjoint([Named(name, local(p)) for name, p in parameters])
 
 
 def check_gradient(name: str, p: Tensor, grad: Tensor) -> None:
     """Raise unless ``grad`` is a gradient that ``p`` can be stepped with.
 
     Raises:
-        TypeError: The gradient is sparse, or of another dtype than the parameter.
+        TypeError: The gradient is sparse, or of neither the parameter's dtype nor that of the update.
         ValueError: The gradient is of another shape, or on another device.
     """
     if grad.layout != torch.strided:
         raise TypeError(f"gradient of {name}: expected a dense tensor, got {_kind(grad)}")
-    if grad.dtype != p.dtype:
-        raise TypeError(f"gradient of {name}: expected {_kind(p)}, got {_kind(grad)}")
+    if grad.dtype not in (p.dtype, opmath(p)):
+        wanted = _spelled({p.dtype: None, opmath(p): None})
+        raise TypeError(f"gradient of {name}: expected {wanted}, got {_kind(grad)}")
+    if placement(grad) != placement(p):
+        raise TypeError(f"gradient of {name}: expected it spread as {placement(p)}, got {placement(grad)}")
     if grad.shape != p.shape:
         raise ValueError(f"gradient of {name}: expected shape {tuple(p.shape)}, got {tuple(grad.shape)}")
     if grad.device != p.device:
         raise ValueError(f"gradient of {name}: expected device {p.device}, got {grad.device}")
+
+
+def check_writable(what: str, tensor: Tensor) -> None:
+    """Raise ValueError if writing one element would change another, or is forbidden."""
+    if not is_injective(tensor):
+        shape = f"shape {tuple(tensor.shape)}, strides {tensor.stride()}"
+        raise ValueError(f"{what} overlaps itself ({shape}): clone it first")
+    if tensor.is_inference() and not torch.is_inference_mode_enabled():
+        raise ValueError(f"{what} is an inference tensor, which cannot change: clone it outside inference mode first")
+
+
+def opmath(p: Tensor) -> torch.dtype:
+    """The dtype of the update and of its state: float32 for parameters in low precision, else their own."""
+    return torch.float32 if p.itemsize < torch.float32.itemsize else p.dtype
 
 
 def is_dense(tensor: Tensor) -> bool:
@@ -72,16 +90,18 @@ def same_layout(a: Tensor, b: Tensor) -> bool:
 
 def _kind(tensor: Tensor) -> str:
     layout = "" if tensor.layout == torch.strided else str(tensor.layout).removeprefix("torch.") + " "
-    return layout + str(tensor.dtype).removeprefix("torch.")
+    return layout + _spelled([tensor.dtype])
+
+
+def _spelled(dtypes: Iterable[torch.dtype]) -> str:
+    return " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
 
 
 def _check_kind(name: str, p: Tensor) -> None:
     if p.layout != torch.strided or p.dtype not in DTYPES:
-        raise TypeError(f"{name}: expected a dense tensor of float32 or float64, got {_kind(p)}")
+        raise TypeError(f"{name}: expected a dense tensor of {_spelled(DTYPES)}, got {_kind(p)}")
     if p.device.type == "meta":
         raise TypeError(f"{name} is a meta tensor, which holds no values: materialise it before making the optimizer")
-    if p.is_inference() and not torch.is_inference_mode_enabled():
-        raise ValueError(f"{name} is an inference tensor, which cannot change: clone it outside inference mode first")
 
 
 def _by_stride(tensor: Tensor) -> list[tuple[int, int]]:
@@ -91,7 +111,7 @@ def _by_stride(tensor: Tensor) -> list[tuple[int, int]]:
     return sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
 
 
-def _is_injective(tensor: Tensor) -> bool:
+def is_injective(tensor: Tensor) -> bool:
     """Whether no two elements share an address: no nonzero step through the dimensions leads back."""
     sides = _by_stride(tensor)
     reach = 0

@@ -105,7 +105,7 @@ int main(int count, char** arguments) {
   std::mt19937_64 generator(1);
   for (int64_t episode = 0; episode * EPISODE * ORDERS < steps; ++episode) {
     const auto rule = static_cast<lrdsl::Rule>(generator() % 2);
-    const bool is_long = episode % 5 == 0;  // one row in two chunks
+    const bool is_long = episode % 10 == 0;  // one row in two chunks
     const uint64_t seed = generator();
     Optimizer alone(rule, lrdsl::Variant::ADVANCE, is_long, packs);
     for (int64_t step = 0; step < EPISODE; ++step) alone.step(seed + static_cast<uint64_t>(step), {1, 0, 1});
@@ -114,8 +114,7 @@ int main(int count, char** arguments) {
       Optimizer together(rule, variant, is_long, packs);
       for (int64_t step = 0; step < EPISODE; ++step) {
         const int64_t blocks = 1 + static_cast<int64_t>(generator() % 6);
-        together.step(seed + static_cast<uint64_t>(step),
-                      {blocks, generator() | 1, 2 + static_cast<int>(generator() % 2)});
+        together.step(seed + static_cast<uint64_t>(step), {blocks, generator() | 1, generator() % 4 == 0 ? 3 : 2});
       }
       if (!(alone == together)) {
         std::fprintf(stderr, "variant %d: other numbers than one block's\n", static_cast<int>(variant));

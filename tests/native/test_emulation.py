@@ -113,6 +113,7 @@ SIZES = (0, 1, 0, 7, 8, CHUNK - 1, CHUNK, CHUNK + 1, 1003, 3 * CHUNK + 17, 255, 
 
 def compare(make, steps=3, grids=GRIDS, variants=(ADVANCE, TICKET), before=lambda tensors, t: None, results=None):
     """Step the same tensors by the CPU kernel and on every grid."""
+
     def run(call):
         tensors = make()
         outcomes = []
@@ -142,10 +143,17 @@ def test_rules(rule):
 @pytest.mark.parametrize("format", ALL_FORMATS, ids=str)
 def test_formats(rule, format):
     kind, options = RULES[rule]
-    compare(lambda: Tensors(kind, (CHUNK + 5, 0, 17, 1003), options, (format,), MEASURE | CLIP | ZERO), grids=GRIDS[1:3])
+    compare(
+        lambda: Tensors(kind, (CHUNK + 5, 0, 17, 1003), options, (format,), MEASURE | CLIP | ZERO), grids=GRIDS[1:3]
+    )
 
 
-SCALED = {"none": {}, "scale": {"grad_scale": 64.0}, "found": {"found_inf": 2.0}, "both": {"grad_scale": 0.5, "found_inf": 0.0}}
+SCALED = {
+    "none": {},
+    "scale": {"grad_scale": 64.0},
+    "found": {"found_inf": 2.0},
+    "both": {"grad_scale": 0.5, "found_inf": 0.0},
+}
 
 
 @pytest.mark.parametrize("scaled", SCALED)
@@ -179,9 +187,7 @@ def test_rows_without_gradient_rest():
     def rest(tensors, t):
         tensors.gradients(200 + t, without={0, t, 3} if t < 2 else range(5))
 
-    compare(
-        lambda: Tensors(ADAM, (10, CHUNK + 1, 0, 33, 5000), {}, ALL_FORMATS[:2], flags=MEASURE | CLIP), before=rest
-    )
+    compare(lambda: Tensors(ADAM, (10, CHUNK + 1, 0, 33, 5000), {}, ALL_FORMATS[:2], flags=MEASURE | CLIP), before=rest)
 
 
 def test_no_rows_are_a_step():
@@ -428,7 +434,9 @@ def test_an_unusable_value_holds_the_last_one(variant, field, first, slope, faul
     tensors.gradients(1)
     tensors.point("found_inf", 1.0)
     program = _C.Program(falling(first, slope).pack())
-    emulation = _C.Emulation(*tensors.tables(), 2, variant, [(program.address, 0, 0, 0, HYPER.names.index(field))], [], 0)
+    emulation = _C.Emulation(
+        *tensors.tables(), 2, variant, [(program.address, 0, 0, 0, HYPER.names.index(field))], [], 0
+    )
     start = tensors.hypers[field][0]
     emulation.replay(2, 2)
     assert (emulation.clock, emulation.faults, tensors.hypers[field][0]) == (0, [-1], start)  # a skipped step is none

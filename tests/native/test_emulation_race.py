@@ -42,7 +42,9 @@ def packs(tmp_path_factory):
 def run(compiler, packs, folder, steps, csrc=CSRC):
     sources = [str(DRIVER), str(csrc / "emulate.cpp")]
     flags = [*FLAGS[:-1], f"-I{csrc}", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-    built = subprocess.run([compiler, *flags, *SANITIZER, *sources, "-o", folder / "race"], capture_output=True, text=True)
+    built = subprocess.run(
+        [compiler, *flags, *SANITIZER, *sources, "-o", folder / "race"], capture_output=True, text=True
+    )
     assert built.returncode == 0, built.stderr
     return subprocess.run([folder / "race", str(steps), *packs], capture_output=True, text=True)
 

@@ -13,13 +13,6 @@ from tests.native.rules import RULES
 ODD = (1, 0, 7, 8, 15, 16, 17, 64, 1003, 0)
 
 
-@pytest.fixture(autouse=True)
-def restore_isa():
-    best = _C.isa()
-    yield
-    _C.set_isa(best)
-
-
 def train(kind, start, options, steps=4, dtype=np.float32, **more):
     run = Steps(kind, start, **options, **more)
     for t in range(steps):

@@ -75,16 +75,19 @@ class Case:
     layout: Reshape = torch.Tensor.contiguous  # of the gradients
     missing: Callable[[int, int], bool] = lambda index, step: False  # which gradients are None
     poison: float | None = None  # in the first element of each gradient at step 1
+    wide: bool = False  # float32 gradients
     groups: int = 1
 
-    def fill(self, params: Sequence[Parameter], step: int, *, as_made: bool) -> None:
+    def fill(self, params: Sequence[Parameter], step: int) -> None:
         for index, (p, grad) in enumerate(zip(params, _gradients(params, step), strict=True)):
             if self.missing(index, step) or not p.requires_grad:
                 p.grad = None
                 continue
             if self.poison is not None and step == 1 and grad.numel():
                 grad.view(-1)[0] = self.poison
-            p.grad = self.layout(grad) if as_made else grad
+            if self.wide:
+                p.grad_dtype, grad = torch.float32, grad.float()
+            p.grad = self.layout(grad)
 
     def grouped(self, params: Sequence[Parameter]) -> list[dict[str, list[Parameter]]]:
         size = -(-len(params) // self.groups)
@@ -97,8 +100,8 @@ def _frozen() -> list[Parameter]:
     return [first, second, third]
 
 
-def _mixed() -> list[Parameter]:
-    return [p for dtype in (torch.float32, torch.float64) for p in plain([[33], [4, 5]], dtype)()]
+def _mixed(*dtypes: torch.dtype) -> Callable[[], list[Parameter]]:
+    return lambda: [p for dtype in dtypes for p in plain([[33], [4, 5]], dtype)()]
 
 
 def _interleaved() -> list[Parameter]:
@@ -107,8 +110,11 @@ def _interleaved() -> list[Parameter]:
     return [Parameter(wide[:, :3]), Parameter(wide[:, 3:])]
 
 
+WIDE, LOW = (torch.float32, torch.float64), (torch.bfloat16, torch.float16)
+SIZES = (1, 7, 8, 15, 16, 17, 63, 64, 65, 1003)
+
 CORRECT = {
-    "vector sizes": Case(plain([[n] for n in (1, 7, 8, 15, 16, 17, 63, 64, 65, 1003)])),
+    "vector sizes": Case(plain([[n] for n in SIZES])),
     "0-dimensional": Case(plain([[], [], [3]])),
     "empty first": Case(plain([[0], [5], [6]])),
     "empty middle": Case(plain([[5], [0, 3], [6]])),
@@ -133,8 +139,17 @@ CORRECT = {
     "gradients alternate between twins": Case(plain([[5], [5]]), missing=lambda index, step: (index + step) % 2 == 0),
     "both sliced": Case(laid_out([[4, 5], [7]], sliced), layout=sliced),
     "requires_grad False": Case(_frozen),
-    "float32 beside float64": Case(_mixed),
-    "float32 beside float64 in groups": Case(_mixed, groups=3),
+    "float32 beside float64": Case(_mixed(*WIDE)),
+    "float32 beside float64 in groups": Case(_mixed(*WIDE), groups=3),
+    "bfloat16": Case(plain([[n] for n in SIZES], torch.bfloat16)),
+    "float16": Case(plain([[n] for n in SIZES], torch.float16)),
+    "all dtypes": Case(_mixed(*WIDE, *LOW)),
+    "all dtypes in groups": Case(_mixed(*LOW, *WIDE), groups=3),
+    "float32 gradients of low precision": Case(_mixed(torch.float32, *LOW), wide=True),
+    "low precision sliced": Case(laid_out([[4, 5], [7]], lambda tensor: sliced(tensor.bfloat16()))),
+    "low precision, gradients transposed": Case(plain([[4, 5], [2, 3, 4]], torch.float16), layout=transposed),
+    "low precision, float32 gradients transposed": Case(_mixed(*LOW), layout=transposed, wide=True),
+    "nan in low precision": Case(plain([[5], [20]], torch.bfloat16), poison=float("nan")),
     "500 tensors": Case(plain([[n % 7 + 1] for n in range(500)])),
     "100 groups": Case(plain([[3]] * 200), groups=100),
     "nan in a gradient": Case(plain([[5], [20]]), poison=float("nan")),
@@ -161,6 +176,10 @@ class Wrong:
 
 def _three() -> list[Parameter]:
     return plain([[5], [4, 3], [6]])()
+
+
+def _low() -> list[Parameter]:
+    return plain([[5], [4, 3], [6]], torch.bfloat16)()
 
 
 def _with(second: Callable[[], Tensor]) -> Callable[[], list[Tensor]]:
@@ -198,6 +217,24 @@ def _reshaped_gradient(p: Parameter) -> None:
 
 def _narrow_gradient(p: Parameter) -> None:
     p.grad.data = torch.zeros(4, 3, dtype=torch.float16)
+
+
+def _any_gradient(dtype: torch.dtype) -> Callable[[Parameter], None]:
+    def spoil(p: Parameter) -> None:
+        p.grad_dtype = None
+        p.grad = torch.ones(4, 3, dtype=dtype)
+
+    return spoil
+
+
+def _reinterpreted(p: Parameter) -> None:
+    """The other dtype of the same size, in the same memory."""
+    p.grad_dtype = None
+    p.data = p.data.view(torch.float16)
+
+
+def _reinterpreted_gradient(p: Parameter) -> None:
+    p.grad.data = p.grad.data.view(torch.float16)
 
 
 def _widened(p: Parameter) -> None:
@@ -242,6 +279,24 @@ REFUSED = {
     "gradient reshaped": Wrong(_three, ValueError, "gradient of group 0, parameter 1.*shape", _reshaped_gradient),
     "gradient of another dtype": Wrong(
         _three, TypeError, "gradient of group 0, parameter 1.*float16", _narrow_gradient
+    ),
+    "low gradient of a float32 parameter": Wrong(
+        _three, TypeError, "gradient of group 0, parameter 1: expected float32, got bfloat16", _any_gradient(LOW[0])
+    ),
+    "integer gradient": Wrong(
+        _three, TypeError, "parameter 1: expected float32, got int32", _any_gradient(torch.int32)
+    ),
+    "float16 gradient of bfloat16": Wrong(
+        _low, TypeError, "parameter 1: expected bfloat16 or float32, got float16", _any_gradient(LOW[1])
+    ),
+    "float64 gradient of bfloat16": Wrong(
+        _low, TypeError, "parameter 1: expected bfloat16 or float32, got float64", _any_gradient(torch.float64)
+    ),
+    "reinterpreted gradient": Wrong(
+        _low, TypeError, "parameter 1: expected bfloat16 or float32, got float16", _reinterpreted_gradient
+    ),
+    "reinterpreted parameter": Wrong(
+        _low, TypeError, "parameter 1: expected float16 or float32, got bfloat16", _reinterpreted
     ),
     "parameter of another dtype": Wrong(_three, TypeError, "gradient of group 0, parameter 1.*float64", _widened),
     "parameter overlapping later": Wrong(_three, ValueError, "parameter 1 overlaps itself", _overlapping),

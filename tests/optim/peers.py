@@ -18,6 +18,7 @@ WITHOUT_NATIVE = "LRDSL_BACKEND=python is set" if python_only() else native.reas
 needs_native = pytest.mark.skipif(bool(WITHOUT_NATIVE), reason=f"not run: {WITHOUT_NATIVE}")
 BACKENDS = [pytest.param("native", marks=needs_native), "python"]
 DTYPES = [torch.float32, torch.float64]
+HALVES = [torch.bfloat16, torch.float16]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,33 @@ def twins(params: Sequence[Parameter]) -> list[Parameter]:
     return [Parameter(p.detach().clone(), requires_grad=p.requires_grad) for p in params]
 
 
+def widened(params: Sequence[Parameter]) -> list[Parameter]:
+    """Contiguous copies, those of parameters in low precision in float32."""
+    copies = (p.detach().clone(memory_format=torch.contiguous_format) for p in params)
+    return [
+        Parameter(p.float() if p.dtype in HALVES else p, q.requires_grad) for p, q in zip(copies, params, strict=True)
+    ]
+
+
+def copy_gradients(source: Sequence[Parameter], target: Sequence[Parameter]) -> None:
+    """The same gradients in plain memory, in the dtype of their new parameter."""
+    for p, q in zip(source, target, strict=True):
+        q.grad = None if p.grad is None else p.grad.detach().clone(memory_format=torch.contiguous_format).to(q.dtype)
+
+
+def round_to(dtypes: Sequence[Parameter], params: Sequence[Parameter]) -> None:
+    """Round every parameter to what one of the dtype of its counterpart can hold."""
+    for p, q in zip(dtypes, params, strict=True):
+        q.data.copy_(q.detach().to(p.dtype))
+
+
+def ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The distance to the next number of ``dtype``."""
+    info = torch.finfo(dtype)
+    exponent = torch.frexp(values.abs().clamp(min=info.smallest_normal)).exponent - 1
+    return info.eps * torch.exp2(exponent.to(values.dtype))
+
+
 def fill_gradients(*sides: Sequence[Parameter], seed: int) -> float:
     """The same new random gradients for every side; gives the largest."""
     generator = torch.Generator().manual_seed(1000 + seed)
@@ -83,20 +111,23 @@ def fill_gradients(*sides: Sequence[Parameter], seed: int) -> float:
     for ps in zip(*sides, strict=True):
         grad = torch.randn(ps[0].shape, generator=generator, dtype=torch.float64)
         for p in ps:
-            p.grad = grad.to(p.dtype)
+            p.grad = grad.to(p.dtype, copy=True)
         largest = max([largest, *grad.abs().flatten().tolist()])
     return largest
 
 
 def assert_close(ours: Sequence[Parameter], theirs: Sequence[Parameter], rate: float, spread: float = 1.0) -> None:
-    """The bound of the specification, in units of the rate: ``1e-4 * lr * s + 4 ULP(p)``; 1e-11 for float64."""
+    """The bound of the specification, in units of the rate: ``1e-4 * lr * s + 4 ULP(p)``; 1e-11 for float64.
+
+    In low precision ``theirs`` are float32 values, rounded after every step.
+    """
     for index, (p, q) in enumerate(zip(ours, theirs, strict=True)):
         p, q = p.detach(), q.detach()
         if p.dtype == torch.float64:
             bound = 1e-11 * (1 + q.abs())
         else:
-            ulp = torch.nextafter(q.abs(), torch.full_like(q, torch.inf)) - q.abs()
-            bound = 1e-4 * rate * spread + 4 * ulp
+            bound = 1e-4 * rate * spread + 4 * ulp(q, p.dtype)
+            p = p.float()
         both_nan = p.isnan() & q.isnan()
         assert ((p - q).abs().le(bound) | both_nan | (p == q)).all(), f"parameter {index}: {(p - q).abs().max()}"
 

@@ -8,9 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 
+from torch.nn import Parameter  # noqa: E402
+
 import lrdsl  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
     BACKENDS,
+    HALVES,
     KINDS,
     VARIANTS,
     assert_close,
@@ -58,6 +61,37 @@ def test_grad_strides(kind: str, backend: str) -> None:
         a.step()
         b.step()
     assert torch.equal(one[0], other[0])
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_bf16_simd_blocks(kind: str, backend: str, dtype: torch.dtype) -> None:
+    """Every element moves, inside whole vectors and in tails."""
+    params = [Parameter(torch.ones(n, dtype=dtype)) for n in (1, 7, 8, 15, 16, 17, 64, 1003, 2**20 + 3)]
+    optimizer = KINDS[kind].ours(params, backend=backend)
+    for p in params:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    for p in params:
+        assert p.unique().numel() == 1 and p[0] < 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_moment_dtype_on_load(kind: str, backend: str) -> None:
+    """A load does not cast the state to the dtype of the parameter."""
+    params = parameters([(5,), (33,)], torch.bfloat16)
+    optimizer = KINDS[kind].ours(params, backend=backend)
+    fill_gradients(params, seed=0)
+    optimizer.step()
+    before = {p: {key: value.clone() for key, value in optimizer.state.get(p, {}).items()} for p in params}
+    other = KINDS[kind].ours(params, backend=backend)
+    for side in (optimizer, other):
+        side.load_state_dict(optimizer.state_dict())
+        for p in params:
+            for key, value in side.state.get(p, {}).items():
+                assert value.dtype == torch.float32 and torch.equal(value, before[p][key])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -10,7 +10,17 @@ from torch.nn import Parameter  # noqa: E402
 
 from lrdsl.optim.tensors import check_gradient  # noqa: E402
 from tests.optim.inputs import CORRECT, REFUSED  # noqa: E402
-from tests.optim.peers import BACKENDS, KINDS, assert_close, fill_gradients, fingerprint, parameters  # noqa: E402
+from tests.optim.peers import (  # noqa: E402
+    BACKENDS,
+    KINDS,
+    assert_close,
+    copy_gradients,
+    fill_gradients,
+    fingerprint,
+    parameters,
+    round_to,
+    widened,
+)
 
 STEPS = 4
 
@@ -21,15 +31,15 @@ def test_correct(name: str, backend: str) -> None:
     case, ran = CORRECT[name], 0
     for kind in KINDS.values():
         ours = case.make()
-        # torch's loop on contiguous copies: what the right elements are
-        theirs = [Parameter(p.detach().clone(memory_format=torch.contiguous_format), p.requires_grad) for p in ours]
+        theirs = widened(ours)  # torch's loop on contiguous copies: what the right elements are
         a = kind.ours(case.grouped(ours), backend=backend)
         b = kind.theirs(case.grouped(theirs), foreach=False)
         for step in range(STEPS):
-            case.fill(ours, step, as_made=True)
-            case.fill(theirs, step, as_made=False)
+            case.fill(ours, step)
+            copy_gradients(ours, theirs)
             a.step()
             b.step()
+            round_to(ours, theirs)
         assert_close(ours, theirs, kind.options["lr"], spread=4.0 / (1 - kind.momentum))
         assert a.clock == STEPS
         for p, q in zip(ours, theirs, strict=True):

@@ -276,10 +276,13 @@ def test_refused_options(cls: str, options: dict[str, Any], error: Any, message:
         getattr(lrdsl, cls)(parameters([(3,)]), **options)
 
 
-def test_only_adam_has_capturable() -> None:
-    assert lrdsl.AdamW(parameters([(3,)]), capturable=False).param_groups[0]["capturable"] is False
-    with pytest.raises(TypeError, match="capturable"):
-        lrdsl.SGD(parameters([(3,)]), capturable=False)
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_capturable(name: str) -> None:
+    """All take it, torch keeps it in the groups of Adam only."""
+    group = getattr(lrdsl, name)(parameters([(3,)]), capturable=False).param_groups[0]
+    assert group.get("capturable") == getattr(torch.optim, name)(parameters([(3,)])).param_groups[0].get("capturable")
+    with pytest.raises(ValueError, match="capturable=True: this step cannot be captured"):
+        getattr(lrdsl, name)(parameters([(3,)]), capturable=True)
 
 
 def test_an_integer_rate_of_a_later_group() -> None:

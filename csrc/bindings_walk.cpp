@@ -1,0 +1,366 @@
+// lrdsl._C: the walk over parameters, gradients and state that finds out whether the rows of the last step are true.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cpu_step.h"
+#include "element.h"
+#include "torch_abi.h"
+
+namespace py = pybind11;
+
+namespace lrdsl {
+namespace {
+
+TorchAbi torch;
+
+// From this many elements on a step is long enough to let other threads run.
+constexpr int64_t WORTH_UNLOCKING = int64_t{1} << 20;
+// Stands for the address of an empty gradient: it exists, but has no memory.
+constexpr uint64_t NOWHERE = 1;
+
+void bind_torch(const py::dict& addresses, int64_t offset, const py::object& without_gradient) {
+#define LRDSL_BIND(result, field, name, arguments) \
+  torch.field = reinterpret_cast<result(*) arguments>(addresses[name].cast<uintptr_t>());
+  LRDSL_TORCH_FUNCTIONS(LRDSL_BIND)
+#undef LRDSL_BIND
+  torch.offset = offset;
+  torch.undefined =
+      TorchAbi::implementation(torch.gradient(TorchAbi::implementation(torch.of(without_gradient.ptr()))));
+}
+
+std::vector<std::string> torch_symbols() {
+  return {
+#define LRDSL_NAME(result, field, name, arguments) name,
+      LRDSL_TORCH_FUNCTIONS(LRDSL_NAME)
+#undef LRDSL_NAME
+  };
+}
+
+// How the elements of a strided CPU tensor are reached, and what they are.
+struct Place {
+  void* data = nullptr;
+  int32_t dtype = 0;
+  bool negative = false;
+  std::vector<int64_t> dims;  // sizes, then strides
+
+  // False if `tensor` is not a strided CPU tensor.
+  bool read(Handle tensor) {
+    int32_t layout = 0, device = 0;
+    int64_t dim = 0;
+    const int64_t *sizes = nullptr, *strides = nullptr;
+    if (torch.layout(tensor, &layout) != 0 || layout != torch.strided()) return false;
+    if (torch.device(tensor, &device) != 0 || device != torch.cpu()) return false;
+    if (torch.dtype(tensor, &dtype) != 0 || torch.dim(tensor, &dim) != 0) return false;
+    if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
+    if (torch.data(tensor, &data) != 0) return false;
+    negative = torch.negative(tensor);
+    dims.assign(sizes, sizes + dim);
+    dims.insert(dims.end(), strides, strides + dim);
+    return true;
+  }
+
+  // Whether `tensor` is reached in the same way; its address, which may differ, goes to `now`.
+  bool fits(Handle tensor, void** now) const {
+    int32_t layout = 0, device = 0, type = 0;
+    int64_t dim = 0;
+    const int64_t *sizes = nullptr, *strides = nullptr;
+    if (torch.layout(tensor, &layout) != 0 || layout != torch.strided()) return false;
+    if (torch.device(tensor, &device) != 0 || device != torch.cpu()) return false;
+    if (torch.dtype(tensor, &type) != 0 || type != dtype || torch.dim(tensor, &dim) != 0) return false;
+    if (static_cast<size_t>(2 * dim) != dims.size() || torch.negative(tensor) != negative) return false;
+    if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
+    for (int64_t i = 0; i < dim; ++i) {
+      if (sizes[i] != dims[static_cast<size_t>(i)] || strides[i] != dims[static_cast<size_t>(dim + i)]) return false;
+    }
+    return torch.data(tensor, now) == 0;
+  }
+
+  bool same(Handle tensor) const {
+    void* now = nullptr;
+    return fits(tensor, &now) && now == data;
+  }
+};
+
+py::tuple describe(const py::object& tensor) {
+  const Handle handle = torch.of(tensor.ptr());
+  const Handle gradient = torch.gradient_of(handle);
+  Place place;
+  if (!place.read(handle)) return py::make_tuple(false, gradient != nullptr);
+  return py::make_tuple(true, gradient != nullptr, reinterpret_cast<uintptr_t>(place.data), place.dtype, place.negative,
+                        place.dims,
+                        gradient == nullptr ? 0 : reinterpret_cast<uintptr_t>(TorchAbi::implementation(gradient)));
+}
+
+// One entry of one parameter's state.
+struct Entry {
+  PyObject* name;
+  PyObject* tensor;  // `held` keeps both alive
+  Place place;
+};
+
+// The state of one parameter, in the order of its dictionary.
+struct ParameterState {
+  PyObject* parameter;
+  PyObject* dictionary;
+  std::vector<Entry> entries;
+};
+
+// What the row of one parameter relies on.
+struct Known {
+  Place parameter, gradient;
+  bool planned = false;  // there was a gradient once, and `gradient` says how the row expects the next
+  bool detour = false;   // such a gradient has to be copied first
+};
+
+class Walk {
+ public:
+  // What a step comes back with. The last two: nothing was done, because
+  enum Outcome { SKIPPED, APPLIED, INDIRECT /* a gradient has to be copied first */, CHANGED /* a row is not true */ };
+
+  Walk(py::list groups, const py::list& parameters, py::dict state, py::object tensor_type, uintptr_t rows)
+      : groups_(std::move(groups)),
+        state_(std::move(state)),
+        tensor_type_(std::move(tensor_type)),
+        rows_(reinterpret_cast<TensorRow*>(rows)) {
+    for (const py::handle group : groups_) held_groups_.push_back(py::reinterpret_borrow<py::dict>(group));
+    for (const py::handle parameter : parameters) parameters_.push_back(py::reinterpret_borrow<py::object>(parameter));
+    known_.resize(parameters_.size());
+  }
+
+  // Whether these are still the groups, with the same parameters.
+  bool holds() const {
+    if (PyList_GET_SIZE(groups_.ptr()) != static_cast<Py_ssize_t>(held_groups_.size())) return false;
+    size_t index = 0;
+    for (size_t i = 0; i < held_groups_.size(); ++i) {
+      PyObject* const group = PyList_GET_ITEM(groups_.ptr(), static_cast<Py_ssize_t>(i));
+      if (group != held_groups_[i].ptr()) return false;
+      PyObject* const list = PyDict_GetItemWithError(group, params_key_.ptr());
+      if (list == nullptr || !PyList_Check(list)) return false;
+      const auto count = static_cast<size_t>(PyList_GET_SIZE(list));
+      if (count > parameters_.size() - index) return false;
+      for (size_t k = 0; k < count; ++k, ++index) {
+        if (PyList_GET_ITEM(list, static_cast<Py_ssize_t>(k)) != parameters_[index].ptr()) return false;
+      }
+    }
+    return index == parameters_.size();
+  }
+
+  // The rows are true for what is there now. `detours`: parameters whose gradient, laid out as it is now, is not where
+  // the row needs it.
+  void accept(const std::vector<int64_t>& detours) {
+    accepted_ = false;
+    int64_t elements = 0;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      Known& known = known_[i];
+      const Handle p = torch.of(parameters_[i].ptr());
+      const Handle g = torch.gradient_of(p);
+      known.planned = g != nullptr || (known.planned && known.parameter.same(p));
+      known.detour = false;
+      if (!known.parameter.read(p) || (g != nullptr && !known.gradient.read(g))) return;
+      elements += rows_[i].n;
+    }
+    for (const int64_t index : detours) known_.at(static_cast<size_t>(index)).detour = true;
+    large_ = elements >= WORTH_UNLOCKING;
+    accepted_ = remember_state();
+  }
+
+  // The plain step, on the gradients of now.
+  int step(int kind, uintptr_t hypers, int64_t n_groups, uintptr_t control, int threads) {
+    auto& settings = *reinterpret_cast<Control*>(control);
+    const bool zero = (settings.flags & ZERO) != 0;
+    const Held held(large_);
+    const Outcome found = look(zero, held);
+    if (found != APPLIED) return found;
+    const bool applied = unlocked([&] {
+      return lrdsl::step(static_cast<Rule>(kind), rows_, count(), reinterpret_cast<const Hyper*>(hypers), n_groups,
+                         settings, threads);
+    });
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      if (rows_[i].g == 0) continue;
+      const Handle p = torch.of(parameters_[i].ptr());
+      const Handle g = torch.gradient_of(p);
+      if (applied) torch.bump(p);
+      if (zero && g != nullptr) torch.bump(g);
+    }
+    return applied ? APPLIED : SKIPPED;
+  }
+
+  // Only measures the norm of the gradients of now.
+  int norm(uintptr_t control, int threads) {
+    const Held held(large_);
+    const Outcome found = look(false, held);
+    if (found != APPLIED) return found;
+    unlocked([&] {
+      measure(rows_, count(), *reinterpret_cast<Control*>(control), threads);
+      return true;
+    });
+    return APPLIED;
+  }
+
+ private:
+  // References to gradients: without the interpreter's lock another thread may take one away.
+  class Held {
+   public:
+    explicit Held(bool wanted) : wanted_(wanted) {}
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    ~Held() {
+      for (const Handle gradient : gradients_) torch.release(gradient);
+    }
+    bool take(Handle gradient) const {
+      if (!wanted_) return true;
+      Handle shared = nullptr;
+      if (torch.share(gradient, &shared) != 0) return false;
+      gradients_.push_back(shared);
+      return true;
+    }
+
+   private:
+    bool wanted_;
+    mutable std::vector<Handle> gradients_;
+  };
+
+  int64_t count() const { return static_cast<int64_t>(parameters_.size()); }
+
+  // Small steps keep the lock: to hold their gradients would take longer than they do.
+  template <class Call>
+  bool unlocked(Call call) const {
+    if (!large_) return call();
+    const py::gil_scoped_release release;
+    return call();
+  }
+
+  // APPLIED: the rows are true, and have the addresses of the gradients there are.
+  Outcome look(bool zero, const Held& held) {
+    if (!accepted_ || !state_same()) return CHANGED;
+    Outcome found = APPLIED;
+    bool moved = false;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const Known& known = known_[i];
+      TensorRow& row = rows_[i];
+      const Handle p = torch.of(parameters_[i].ptr());
+      if (!known.parameter.same(p)) return CHANGED;
+      const Handle g = torch.gradient_of(p);
+      uint64_t address = 0;
+      if (g != nullptr) {
+        void* data = nullptr;
+        if (!known.planned || !known.gradient.fits(g, &data)) return CHANGED;
+        if ((data == nullptr && row.n != 0) || !held.take(g)) return CHANGED;
+        address = row.n == 0 ? NOWHERE : reinterpret_cast<uint64_t>(data);
+        if (known.detour) found = INDIRECT;
+      }
+      moved = moved || row.g != address;
+      row.g = address;
+    }
+    if (zero && found == APPLIED && (moved || !apart_)) {
+      apart_ = gradients_apart();
+      if (!apart_) return INDIRECT;  // one must not be zeroed before the other was seen
+    }
+    if (!zero) apart_ = false;
+    return found;
+  }
+
+  // Whether no two gradients share memory.
+  bool gradients_apart() const {
+    std::vector<std::pair<uint64_t, uint64_t>> ranges;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const TensorRow& row = rows_[i];
+      if (row.g == 0 || row.n == 0) continue;
+      const uint64_t width = (row.flags & GRAD_FLOAT32) != 0 ? 4 : static_cast<uint64_t>(bytes_of(row.dtype));
+      ranges.emplace_back(row.g, row.g + width * static_cast<uint64_t>(row.n));
+    }
+    std::sort(ranges.begin(), ranges.end());
+    for (size_t i = 1; i < ranges.size(); ++i) {
+      if (ranges[i].first < ranges[i - 1].second) return false;
+    }
+    return true;
+  }
+
+  // Dictionaries are walked in their order, which spares looking keys up.
+  bool state_same() const {
+    PyObject *key = nullptr, *value = nullptr;
+    Py_ssize_t at = 0;
+    size_t count = 0;
+    while (PyDict_Next(state_.ptr(), &at, &key, &value)) {
+      if (count == states_.size() || key != states_[count].parameter || value != states_[count].dictionary)
+        return false;
+      const std::vector<Entry>& entries = states_[count++].entries;
+      PyObject *name = nullptr, *tensor = nullptr;
+      Py_ssize_t inner = 0;
+      size_t k = 0;
+      while (PyDict_Next(value, &inner, &name, &tensor)) {
+        if (k == entries.size() || name != entries[k].name || tensor != entries[k].tensor) return false;
+        if (!entries[k++].place.same(torch.of(tensor))) return false;
+      }
+      if (k != entries.size()) return false;
+    }
+    return count == states_.size();
+  }
+
+  // False if there is something beside tensors; whether that changes cannot be known.
+  bool remember_state() {
+    states_.clear();
+    held_.clear();
+    PyObject *key = nullptr, *value = nullptr;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(state_.ptr(), &at, &key, &value)) {
+      if (!PyDict_Check(value)) return false;
+      keep(key);
+      keep(value);
+      states_.push_back({key, value, {}});
+      PyObject *name = nullptr, *tensor = nullptr;
+      Py_ssize_t inner = 0;
+      while (PyDict_Next(value, &inner, &name, &tensor)) {
+        Entry entry{name, tensor, {}};
+        if (reinterpret_cast<PyObject*>(Py_TYPE(tensor)) != tensor_type_.ptr()) return false;
+        if (!entry.place.read(torch.of(tensor))) return false;
+        keep(name);
+        keep(tensor);
+        states_.back().entries.push_back(std::move(entry));
+      }
+    }
+    return true;
+  }
+
+  void keep(PyObject* object) { held_.push_back(py::reinterpret_borrow<py::object>(object)); }
+
+  py::list groups_;
+  py::dict state_;
+  py::object tensor_type_;
+  py::str params_key_ = py::str("params");
+  TensorRow* rows_;
+  std::vector<py::object> held_groups_, parameters_, held_;
+  std::vector<Known> known_;
+  std::vector<ParameterState> states_;
+  bool accepted_ = false, large_ = false;
+  bool apart_ = false;  // the gradients in the rows are known to share no memory
+};
+
+}  // namespace
+}  // namespace lrdsl
+
+void bind_walk(py::module_& m) {
+  using lrdsl::Walk;
+  m.attr("TORCH_SYMBOLS") = lrdsl::torch_symbols();
+  m.def("bind_torch", &lrdsl::bind_torch, py::arg("addresses"), py::arg("offset"), py::arg("without_gradient"),
+        "Use these functions of torch's, and find a tensor's handle at this offset.");
+  m.def("describe", &lrdsl::describe, py::arg("tensor"), "A tensor as a walk sees it, for the trial of `bind_torch`.");
+  py::class_<Walk>(m, "Walk", "Compares what a step would touch with what its rows were made for.")
+      .def(py::init<py::list, py::list, py::dict, py::object, uintptr_t>(), py::arg("groups"), py::arg("parameters"),
+           py::arg("state"), py::arg("tensor_type"), py::arg("rows"))
+      .def("holds", &Walk::holds, "Are these still the groups, with the same parameters?")
+      .def("accept", &Walk::accept, py::arg("detours"),
+           "The rows are true for what is there now; detours: parameters whose gradient has to be copied first.")
+      .def("step", &Walk::step, py::arg("kind"), py::arg("hypers"), py::arg("n_groups"), py::arg("control"),
+           py::arg("threads"), "The plain step, on the gradients of now, if the rows are still true.")
+      .def("norm", &Walk::norm, py::arg("control"), py::arg("threads"), "Only the norm of the gradients of now.");
+  for (const auto& [name, outcome] : {std::pair("SKIPPED", Walk::SKIPPED), std::pair("APPLIED", Walk::APPLIED),
+                                      std::pair("INDIRECT", Walk::INDIRECT), std::pair("CHANGED", Walk::CHANGED)})
+    m.attr(name) = static_cast<int>(outcome);
+}
