@@ -1,6 +1,6 @@
 """The device's kernels on a host grid: the bits of the CPU kernel, whatever the grid, its order and its threads."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -128,9 +128,9 @@ def compare(make, steps=3, grids=GRIDS, variants=(ADVANCE, TICKET), before=lambd
         assert expected[0] == results
     untouched = make().numbers()
     assert expected[1][: len(untouched)] != untouched
-    for (blocks, seed, threads), variant in product(grids, variants):
-        got = run(lambda tensors: _C.emulate(*tensors.tables(), blocks, seed, threads, variant))
-        assert got == expected, (blocks, seed, threads, variant)
+    for grid, variant in product(grids, variants):
+        got = run(lambda tensors, how=(*grid, variant): _C.emulate(*tensors.tables(), *how))
+        assert got == expected, (grid, variant)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -270,7 +270,7 @@ def test_impossible_grids(arguments, message):
     tensors = Tensors(ADAM, (9,), {})
     with pytest.raises(ValueError, match=message):
         _C.emulate(*tensors.tables(), *arguments)
-    with pytest.raises(ValueError, match="kind: expected 0 .SGD. or 1 .Adam., got 2"):
+    with pytest.raises(ValueError, match=r"kind: expected 0 .SGD. or 1 .Adam., got 2"):
         _C.emulate(2, *tensors.tables()[1:], 1)
 
 
@@ -289,7 +289,7 @@ def chunks(sizes, wanted, without=()):
 def test_numel_over_2_31(n, wanted):
     sizes = (5, 0, n, 7, n, 3)
     table = chunks(sizes, wanted, without={4})
-    lengths = {b[1] - a[1] for a, b in zip(table, table[1:], strict=False) if a[0] == b[0]}
+    lengths = {b[1] - a[1] for a, b in pairwise(table) if a[0] == b[0]}
     (length,) = lengths
     assert length % CHUNK == 0
     expected, partial = [], 0
