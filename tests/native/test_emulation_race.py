@@ -14,7 +14,7 @@ DRIVER = Path(__file__).with_name("emulation_race.cpp")
 STEPS = int(os.environ.get("LRDSL_RACES", "10000"))
 # Without entry and exit of functions, whose only use is in reports, it runs twice as fast.
 SANITIZER = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"]
-FLAGS = ["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-pthread", f"-I{CSRC}"]
+FLAGS = ["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-pthread", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 TEXTS = ["warmup(5) >> cosine(40) | plateau(patience=1)", "linear(30, from=1x) >> hold()"]
 
 
@@ -41,7 +41,7 @@ def packs(tmp_path_factory):
 
 def run(compiler, packs, folder, steps, csrc=CSRC):
     sources = [str(DRIVER), str(csrc / "emulate.cpp")]
-    flags = [*FLAGS[:-1], f"-I{csrc}", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    flags = [*FLAGS, f"-I{csrc}"]
     built = subprocess.run(
         [compiler, *flags, *SANITIZER, *sources, "-o", folder / "race"], capture_output=True, text=True
     )
