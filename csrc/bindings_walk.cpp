@@ -44,6 +44,7 @@ std::vector<std::string> torch_symbols() {
 
 // How the elements of a strided CPU tensor are reached, and what they are.
 struct Place {
+  const void* implementation = nullptr;
   void* data = nullptr;
   int32_t dtype = 0;
   bool negative = false;
@@ -51,12 +52,10 @@ struct Place {
 
   // False if `tensor` is not a strided CPU tensor.
   bool read(Handle tensor) {
-    int32_t layout = 0, device = 0;
     int64_t dim = 0;
     const int64_t *sizes = nullptr, *strides = nullptr;
-    if (torch.layout(tensor, &layout) != 0 || layout != torch.strided()) return false;
-    if (torch.device(tensor, &device) != 0 || device != torch.cpu()) return false;
-    if (torch.dtype(tensor, &dtype) != 0 || torch.dim(tensor, &dim) != 0) return false;
+    implementation = TorchAbi::implementation(tensor);
+    if (!is_plain(tensor) || torch.dtype(tensor, &dtype) != 0 || torch.dim(tensor, &dim) != 0) return false;
     if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
     if (torch.data(tensor, &data) != 0) return false;
     negative = torch.negative(tensor);
@@ -65,27 +64,60 @@ struct Place {
     return true;
   }
 
-  // Whether `tensor` is reached in the same way; its address, which may differ, goes to `now`.
+  // Whether another tensor is reached in the same way; its address, which may differ, goes to `now`.
   bool fits(Handle tensor, void** now) const {
-    int32_t layout = 0, device = 0, type = 0;
-    int64_t dim = 0;
-    const int64_t *sizes = nullptr, *strides = nullptr;
-    if (torch.layout(tensor, &layout) != 0 || layout != torch.strided()) return false;
-    if (torch.device(tensor, &device) != 0 || device != torch.cpu()) return false;
-    if (torch.dtype(tensor, &type) != 0 || type != dtype || torch.dim(tensor, &dim) != 0) return false;
-    if (static_cast<size_t>(2 * dim) != dims.size() || torch.negative(tensor) != negative) return false;
-    if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
-    for (int64_t i = 0; i < dim; ++i) {
-      if (sizes[i] != dims[static_cast<size_t>(i)] || strides[i] != dims[static_cast<size_t>(dim + i)]) return false;
-    }
-    return torch.data(tensor, now) == 0;
+    return is_plain(tensor) && torch.negative(tensor) == negative && same_elements(tensor) &&
+           torch.data(tensor, now) == 0;
   }
 
+  // Whether this tensor has not changed. Its layout, device and negative bit cannot.
   bool same(Handle tensor) const {
     void* now = nullptr;
-    return fits(tensor, &now) && now == data;
+    return TorchAbi::implementation(tensor) == implementation && same_elements(tensor) &&
+           torch.data(tensor, &now) == 0 && now == data;
+  }
+
+ private:
+  static bool is_plain(Handle tensor) {
+    int32_t layout = 0, device = 0;
+    if (torch.layout(tensor, &layout) != 0 || layout != torch.strided()) return false;
+    return torch.device(tensor, &device) == 0 && device == torch.cpu();
+  }
+
+  bool same_elements(Handle tensor) const {
+    int32_t type = 0;
+    int64_t dim = 0;
+    const int64_t *sizes = nullptr, *strides = nullptr;
+    if (torch.dtype(tensor, &type) != 0 || type != dtype || torch.dim(tensor, &dim) != 0) return false;
+    if (static_cast<size_t>(2 * dim) != dims.size()) return false;
+    if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
+    return std::equal(sizes, sizes + dim, dims.begin()) && std::equal(strides, strides + dim, dims.begin() + dim);
   }
 };
+
+// A walk waits for memory more than it computes. So it calls for what it will need a few tensors later, link by link:
+// Python's object, torch's behind it, and behind that what its first members point to, storage and gradient.
+constexpr size_t AHEAD = 6;
+
+void call_for_object(const PyObject* tensor) { __builtin_prefetch(tensor); }
+
+void call_for_tensor(const PyObject* tensor) {
+  const char* const inner = static_cast<const char*>(TorchAbi::implementation(torch.of(tensor)));
+  for (int line = 0; line < 4; ++line) __builtin_prefetch(inner + 64 * line);
+}
+
+void call_for_members(const PyObject* tensor) {
+  const void* const* const words = static_cast<const void* const*>(TorchAbi::implementation(torch.of(tensor)));
+  __builtin_prefetch(words[2]);
+  __builtin_prefetch(words[3]);
+}
+
+template <class Tensors>
+void call_ahead(const Tensors& tensors, size_t at) {
+  if (at + 3 * AHEAD < tensors.size()) call_for_object(tensors[at + 3 * AHEAD]);
+  if (at + 2 * AHEAD < tensors.size()) call_for_tensor(tensors[at + 2 * AHEAD]);
+  if (at + AHEAD < tensors.size()) call_for_members(tensors[at + AHEAD]);
+}
 
 py::tuple describe(const py::object& tensor) {
   const Handle handle = torch.of(tensor.ptr());
@@ -100,15 +132,14 @@ py::tuple describe(const py::object& tensor) {
 // One entry of one parameter's state.
 struct Entry {
   PyObject* name;
-  PyObject* tensor;  // `held` keeps both alive
   Place place;
 };
 
-// The state of one parameter, in the order of its dictionary.
+// The state of one parameter: where its entries end.
 struct ParameterState {
   PyObject* parameter;
   PyObject* dictionary;
-  std::vector<Entry> entries;
+  size_t end;
 };
 
 // What the row of one parameter relies on.
@@ -123,13 +154,14 @@ class Walk {
   // What a step comes back with. The last two: nothing was done, because
   enum Outcome { SKIPPED, APPLIED, INDIRECT /* a gradient has to be copied first */, CHANGED /* a row is not true */ };
 
-  Walk(py::list groups, const py::list& parameters, py::dict state, py::object tensor_type, uintptr_t rows)
+  Walk(py::list groups, py::list parameters, py::dict state, py::object tensor_type, uintptr_t rows)
       : groups_(std::move(groups)),
+        held_parameters_(parameters),
         state_(std::move(state)),
         tensor_type_(std::move(tensor_type)),
         rows_(reinterpret_cast<TensorRow*>(rows)) {
     for (const py::handle group : groups_) held_groups_.push_back(py::reinterpret_borrow<py::dict>(group));
-    for (const py::handle parameter : parameters) parameters_.push_back(py::reinterpret_borrow<py::object>(parameter));
+    for (const py::handle parameter : parameters) parameters_.push_back(parameter.ptr());
     known_.resize(parameters_.size());
   }
 
@@ -145,7 +177,7 @@ class Walk {
       const auto count = static_cast<size_t>(PyList_GET_SIZE(list));
       if (count > parameters_.size() - index) return false;
       for (size_t k = 0; k < count; ++k, ++index) {
-        if (PyList_GET_ITEM(list, static_cast<Py_ssize_t>(k)) != parameters_[index].ptr()) return false;
+        if (PyList_GET_ITEM(list, static_cast<Py_ssize_t>(k)) != parameters_[index]) return false;
       }
     }
     return index == parameters_.size();
@@ -158,7 +190,7 @@ class Walk {
     int64_t elements = 0;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       Known& known = known_[i];
-      const Handle p = torch.of(parameters_[i].ptr());
+      const Handle p = torch.of(parameters_[i]);
       const Handle g = torch.gradient_of(p);
       known.planned = g != nullptr || (known.planned && known.parameter.same(p));
       known.detour = false;
@@ -183,7 +215,7 @@ class Walk {
     });
     for (size_t i = 0; i < parameters_.size(); ++i) {
       if (rows_[i].g == 0) continue;
-      const Handle p = torch.of(parameters_[i].ptr());
+      const Handle p = torch.of(parameters_[i]);
       const Handle g = torch.gradient_of(p);
       if (applied) torch.bump(p);
       if (zero && g != nullptr) torch.bump(g);
@@ -242,9 +274,10 @@ class Walk {
     Outcome found = APPLIED;
     bool moved = false;
     for (size_t i = 0; i < parameters_.size(); ++i) {
+      call_ahead(parameters_, i);
       const Known& known = known_[i];
       TensorRow& row = rows_[i];
-      const Handle p = torch.of(parameters_[i].ptr());
+      const Handle p = torch.of(parameters_[i]);
       if (!known.parameter.same(p)) return CHANGED;
       const Handle g = torch.gradient_of(p);
       uint64_t address = 0;
@@ -286,19 +319,19 @@ class Walk {
   bool state_same() const {
     PyObject *key = nullptr, *value = nullptr;
     Py_ssize_t at = 0;
-    size_t count = 0;
+    size_t count = 0, entry = 0;
     while (PyDict_Next(state_.ptr(), &at, &key, &value)) {
       if (count == states_.size() || key != states_[count].parameter || value != states_[count].dictionary)
         return false;
-      const std::vector<Entry>& entries = states_[count++].entries;
+      const size_t end = states_[count++].end;
       PyObject *name = nullptr, *tensor = nullptr;
       Py_ssize_t inner = 0;
-      size_t k = 0;
       while (PyDict_Next(value, &inner, &name, &tensor)) {
-        if (k == entries.size() || name != entries[k].name || tensor != entries[k].tensor) return false;
-        if (!entries[k++].place.same(torch.of(tensor))) return false;
+        call_ahead(tensors_, entry);
+        if (entry == end || name != entries_[entry].name || tensor != tensors_[entry]) return false;
+        if (!entries_[entry++].place.same(torch.of(tensor))) return false;
       }
-      if (k != entries.size()) return false;
+      if (entry != end) return false;
     }
     return count == states_.size();
   }
@@ -306,6 +339,8 @@ class Walk {
   // False if there is something beside tensors; whether that changes cannot be known.
   bool remember_state() {
     states_.clear();
+    entries_.clear();
+    tensors_.clear();
     held_.clear();
     PyObject *key = nullptr, *value = nullptr;
     Py_ssize_t at = 0;
@@ -313,17 +348,17 @@ class Walk {
       if (!PyDict_Check(value)) return false;
       keep(key);
       keep(value);
-      states_.push_back({key, value, {}});
       PyObject *name = nullptr, *tensor = nullptr;
       Py_ssize_t inner = 0;
       while (PyDict_Next(value, &inner, &name, &tensor)) {
-        Entry entry{name, tensor, {}};
         if (reinterpret_cast<PyObject*>(Py_TYPE(tensor)) != tensor_type_.ptr()) return false;
-        if (!entry.place.read(torch.of(tensor))) return false;
+        entries_.push_back({name, {}});
+        tensors_.push_back(tensor);
+        if (!entries_.back().place.read(torch.of(tensor))) return false;
         keep(name);
         keep(tensor);
-        states_.back().entries.push_back(std::move(entry));
       }
+      states_.push_back({key, value, entries_.size()});
     }
     return true;
   }
@@ -331,13 +366,17 @@ class Walk {
   void keep(PyObject* object) { held_.push_back(py::reinterpret_borrow<py::object>(object)); }
 
   py::list groups_;
+  py::list held_parameters_;
   py::dict state_;
   py::object tensor_type_;
   py::str params_key_ = py::str("params");
   TensorRow* rows_;
-  std::vector<py::object> held_groups_, parameters_, held_;
+  std::vector<py::object> held_groups_, held_;
+  std::vector<PyObject*> parameters_;
   std::vector<Known> known_;
   std::vector<ParameterState> states_;
+  std::vector<Entry> entries_;      // of all states in turn
+  std::vector<PyObject*> tensors_;  // theirs; `held_` keeps them alive
   bool accepted_ = false, large_ = false;
   bool apart_ = false;  // the gradients in the rows are known to share no memory
 };

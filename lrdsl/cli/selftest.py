@@ -34,7 +34,8 @@ def optimizer_step(module: ModuleType) -> str:
     expected = array("f", (p + 0.5 * 2.0 for p in parameters))
     row = _packed(module.ROW_DTYPE, module.ROW_SIZE, p=_address(parameters), g=_address(gradients), n=37)
     hyper = _packed(module.HYPER_DTYPE, module.HYPER_SIZE, lr=0.5, flags=MAXIMIZE)
-    module.step(SGD, _address(row), 1, _address(hyper), 1, 1)
+    control = _packed(module.CONTROL_DTYPE, module.CONTROL_SIZE)
+    module.step(SGD, _address(row), 1, _address(hyper), 1, _address(control), 1)
     return "" if parameters == expected else "one step of SGD gave wrong parameters"
 
 

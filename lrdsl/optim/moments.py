@@ -94,6 +94,11 @@ def zeros_like(p: Tensor) -> Tensor:
     return torch.zeros_like(p, dtype=opmath(p), memory_format=torch.preserve_format, requires_grad=False)
 
 
+def master_of(p: Tensor, state: State) -> Any:
+    """What ``p`` is written from, if it has a master."""
+    return state.get(MASTER) if opmath(p) != p.dtype else None
+
+
 def check_fits(what: str, p: Tensor, tensor: object) -> None:
     """Raise ValueError unless ``tensor`` is one of the parameter's shape and device, in the dtype of its update."""
     if not isinstance(tensor, Tensor):

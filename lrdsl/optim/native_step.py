@@ -19,18 +19,13 @@ from lrdsl.optim.batch import Batch
 from lrdsl.optim.distributed import local
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hypers
-from lrdsl.optim.moments import FLOAT32_COUNTS, MASTER, State
+from lrdsl.optim.moments import FLOAT32_COUNTS, State, master_of
 from lrdsl.optim.neighbours import ZERO, Control
 from lrdsl.optim.tensors import is_dense, same_layout
 
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 STARTED, STEP_FLOAT64, GRAD_FLOAT32 = 1, 2, 4
-COLUMNS = {
-    "m": ("exp_avg", "momentum_buffer"),
-    "v": ("exp_avg_sq",),
-    "vmax": ("max_exp_avg_sq",),
-    "master": (MASTER,),
-}
+COLUMNS = {"m": ("exp_avg", "momentum_buffer"), "v": ("exp_avg_sq",), "vmax": ("max_exp_avg_sq",)}
 """Which state a column of the table holds the addresses of."""
 NOWHERE = 1
 """Stands for the address of an empty gradient: it exists, but has no memory."""
@@ -147,6 +142,8 @@ class NativeStep:
         row["dtype"], row["group"] = DTYPES[p.dtype], self._batch.groups[index]
         for column, keys in COLUMNS.items():
             row[column] = next((tensors[key].data_ptr() for key in keys if key in tensors), 0)
+        master = master_of(p, tensors)
+        row["master"] = 0 if master is None else master.data_ptr()
         if any(not tensor.data_ptr() and tensor.numel() for tensor in (p, *filter(_is_tensor, tensors.values()))):
             raise ValueError(f"{self._batch.names[index]} or its state has no memory: a storage was freed")
         if "step" in tensors:

@@ -12,7 +12,7 @@ from lrdsl.optim.batch import Batch
 from lrdsl.optim.distributed import local
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
-from lrdsl.optim.moments import MASTER, State
+from lrdsl.optim.moments import State, master_of
 from lrdsl.optim.neighbours import MEASURE, ZERO, Control, norm_of
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.tensors import opmath
@@ -108,7 +108,8 @@ class PythonStep:
             grad = grad if scale is None else grad / scale
             grad = grad if factor is None else grad * factor
             # In low precision the update runs on float32, and the parameter is rounded once.
-            wide = state[MASTER] if MASTER in state else p.to(opmath(p))
+            master = master_of(p, state)
+            wide = p.to(opmath(p)) if master is None else master
             self._update(wide, grad, state, hypers[batch.groups[index]], started)
             if wide is not p:
                 p.copy_(wide)

@@ -198,7 +198,7 @@ class Stepper:
         return [i for i, w, state in zip(indices, wanted, states, strict=True) if state.keys() >= {*w.keys}]
 
     def _has_master(self, p: Tensor) -> bool:
-        return self._masters and opmath(p) != p.dtype
+        return opmath(p) != p.dtype and (self._masters or MASTER in self._state.get(p, {}))
 
     def _with_momentum(self) -> list[Tensor]:
         """The parameters whose buffer took part in this update."""

@@ -236,3 +236,26 @@ def test_what_is_no_number(backend: str, scale: Any, found: Any, name: str) -> N
     set_amp(optimizer)
     optimizer.step()
     assert optimizer.clock == 2
+
+
+@pytest.mark.parametrize("rate", [0.5, torch.tensor(0.5)], ids=["float", "tensor"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_rate_is_still_ours_after_a_skip(backend: str, rate: Any) -> None:
+    """The object stays, untouched; a foreign one is still refused, and does not count as a skip."""
+    params = parameters(SHAPES)
+    optimizer = lrdsl.AdamW(params, lr=rate, schedule="linear(10)", backend=backend)
+    group = optimizer.param_groups[0]
+    for found in (0.0, 1.0, 1.0, 0.0):
+        fill_gradients(params, seed=0)
+        published = group["lr"]
+        version = getattr(published, "_version", None)
+        set_amp(optimizer, None, torch.tensor(found))
+        optimizer.step()
+        if found:
+            assert group["lr"] is published and getattr(published, "_version", None) == version
+    assert float(group["lr"]) == pytest.approx(0.4) and (optimizer.clock, optimizer.skipped) == (2, 2)
+    group["lr"] = 0.3
+    set_amp(optimizer, None, torch.tensor(1.0))
+    with pytest.raises(RuntimeError, match="another scheduler or code writes lr"):
+        optimizer.step()
+    assert (optimizer.clock, optimizer.skipped) == (2, 2)

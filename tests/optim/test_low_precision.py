@@ -341,6 +341,28 @@ def test_a_master_replaced_by_hand(backend: str) -> None:
     assert torch.equal(optimizer.state[params[1]]["master"], 2 - 0.5 * params[1].grad.float())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_master_that_nobody_asked_for(backend: str, dtype: Any) -> None:
+    """Put there by hand it is used where one can be, and must fit."""
+    (p,) = parameters([(5,)], dtype)
+    optimizer = lrdsl.AdamW([p], lr=1.0, weight_decay=0.0, backend=backend)
+    fill_gradients([p], seed=0)
+    optimizer.step()
+    start = p.detach().clone().float()
+    optimizer.state[p]["master"] = torch.zeros(2)
+    if dtype == torch.bfloat16:
+        before = fingerprint(optimizer)
+        with pytest.raises(ValueError, match=r"master of group 0, parameter 0: expected shape"):
+            optimizer.step()
+        assert fingerprint(optimizer) == before
+        start = torch.full((5,), 100.0)
+        optimizer.state[p]["master"] = start.clone()
+    optimizer.step()
+    moved = (p.detach().float() - start).abs()
+    torch.testing.assert_close(moved, torch.ones(5), rtol=0, atol=0.3)  # the rate, to the parameter's precision
+
+
 @pytest.mark.parametrize("value", [1, None, "yes"])
 def test_master_weights_is_a_switch(value: Any) -> None:
     with pytest.raises(TypeError, match="expected master_weights to be True or False"):
