@@ -67,6 +67,6 @@ def test_a_clock_without_ticket_is_seen(compiler, packs, tmp_path):
     text = body.read_text()
     assert text.count(ticket) == 1
     body.write_text(text.replace(ticket, "if (grid.block() != 0) return;"))
-    ran = run(compiler, packs, tmp_path, 200, csrc)
+    ran = run(compiler, packs, tmp_path, 1000, csrc)
     assert ran.returncode != 0
     assert "data race" in ran.stderr
