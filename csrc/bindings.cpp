@@ -13,6 +13,7 @@
 namespace py = pybind11;
 
 // In bindings_*.cpp.
+void bind_emulation(py::module_& m);
 void bind_evaluator(py::module_& m);
 void bind_publisher(py::module_& m);
 void bind_walk(py::module_& m);
@@ -117,6 +118,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("set_isa", &lrdsl::set_isa, py::arg("name"), "Use another instruction set from now on; for tests.");
   m.def("openmp", &lrdsl::openmp_threads, "Threads OpenMP would use by itself; 0 if compiled without OpenMP.");
 
+  bind_emulation(m);
   bind_evaluator(m);
   bind_publisher(m);
   bind_walk(m);

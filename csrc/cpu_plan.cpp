@@ -160,18 +160,6 @@ void share_factors(const TensorRow* rows, int64_t n_rows, const Hyper* hypers, s
   }
 }
 
-void count(TensorRow& row) {
-  ++row.step;
-  row.flags |= STARTED;
-  if (row.step_out == 0) return;
-  void* const out = reinterpret_cast<void*>(static_cast<uintptr_t>(row.step_out));
-  if ((row.flags & STEP_FLOAT64) != 0) {
-    *static_cast<double*>(out) = static_cast<double>(row.step);
-  } else {
-    *static_cast<float*>(out) = static_cast<float>(row.step);
-  }
-}
-
 }  // namespace
 
 int usable_threads(int threads) { return forked ? 1 : threads; }
@@ -188,12 +176,23 @@ void set_isa(const std::string& name) {
   throw std::invalid_argument("no code for instruction set " + name);
 }
 
-bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, Control& control,
-          int threads) {
+void check(Rule rule, const TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups,
+           const Control& control) {
   check(control);
   for (int64_t index = 0; index < n_rows; ++index) {
     if (active_row(rows[index])) check(rule, rows[index], index, hypers, n_groups);
   }
+}
+
+void check_gradients(const TensorRow* rows, int64_t n_rows) {
+  for (int64_t index = 0; index < n_rows; ++index) {
+    if (active_row(rows[index])) check_gradient(rows[index], index);
+  }
+}
+
+bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, Control& control,
+          int threads) {
+  check(rule, rows, n_rows, hypers, n_groups, control);
   Plan plan = plan_of(Pass::UPDATE, rows, n_rows, control, threads);
   if ((control.flags & MEASURE) != 0) control.norm = norm(plan);
   if (skips(control)) {
@@ -221,9 +220,7 @@ bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64
 }
 
 void measure(const TensorRow* rows, int64_t n_rows, Control& control, int threads) {
-  for (int64_t index = 0; index < n_rows; ++index) {
-    if (active_row(rows[index])) check_gradient(rows[index], index);
-  }
+  check_gradients(rows, n_rows);
   control.norm = norm(plan_of(Pass::MEASURE, rows, n_rows, control, threads));
 }
 

@@ -59,6 +59,11 @@ void set_isa(const std::string& name);
 // How many of `threads` may be used: one in a forked child, where the pool of the parent does not exist.
 int usable_threads(int threads);
 
+// Throw, naming the row, if a step or a norm of these tables cannot be.
+void check(Rule rule, const TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups,
+           const Control& control);
+void check_gradients(const TensorRow* rows, int64_t n_rows);
+
 // Updates every row that has a gradient, then counts its step; false if the step was skipped. Throws, naming the row,
 // before anything is written.
 bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, Control& control,

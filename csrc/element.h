@@ -99,4 +99,16 @@ LRDSL_HD int64_t bytes_of(int32_t dtype) { return dtype == FLOAT64 ? 8 : is_low(
 
 LRDSL_HD int32_t grad_dtype(const TensorRow& row) { return (row.flags & GRAD_FLOAT32) != 0 ? FLOAT32 : row.dtype; }
 
+// One more update has been applied to the row.
+LRDSL_HD void count(TensorRow& row) {
+  ++row.step;
+  row.flags |= STARTED;
+  if (row.step_out == 0) return;
+  if ((row.flags & STEP_FLOAT64) != 0) {
+    *pointer<double>(row.step_out) = static_cast<double>(row.step);
+  } else {
+    *pointer<float>(row.step_out) = static_cast<float>(row.step);
+  }
+}
+
 }  // namespace lrdsl

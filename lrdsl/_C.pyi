@@ -30,6 +30,50 @@ CONTROL_SIZE: Final[int]
 
 def step(kind: int, rows: int, n_rows: int, hypers: int, n_groups: int, control: int, threads: int) -> bool: ...
 def norm(rows: int, n_rows: int, control: int, threads: int) -> None: ...
+
+# The device's kernels on a host grid, for tests.
+def emulate(
+    kind: int,
+    rows: int,
+    n_rows: int,
+    hypers: int,
+    n_groups: int,
+    control: int,
+    blocks: int,
+    seed: int = 0,
+    threads: int = 1,
+    variant: int = 0,
+) -> bool: ...
+def emulate_norm(rows: int, n_rows: int, control: int, blocks: int, seed: int = 0, threads: int = 1) -> None: ...
+def chunks(rows: int, n_rows: int, wanted: int) -> list[tuple[int, int, int]]: ...
+
+class Emulation:
+    """A captured step. A target is (Program, slots, origin, group, field), a listener (target, mailbox, metric)."""
+
+    clock: int
+    def __init__(
+        self,
+        kind: int,
+        rows: int,
+        n_rows: int,
+        hypers: int,
+        n_groups: int,
+        control: int,
+        blocks: int,
+        variant: int,
+        targets: list[tuple[int, int, int, int, int]],
+        listeners: list[tuple[int, int, int]],
+        n_mailboxes: int,
+    ) -> None: ...
+    def replay(self, count: int, blocks: int, seed: int = 0, threads: int = 1) -> None: ...
+    def keep_last(self, count: int) -> None: ...
+    def report(self, mailbox: int, value: float) -> None: ...
+    def plan(self, target: int, program: int) -> None: ...
+    @property
+    def faults(self) -> list[int]: ...
+
+# ---- the build ----
+
 def isa() -> str: ...
 def isas() -> tuple[str, ...]: ...
 def set_isa(name: str) -> None: ...

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
+from torch.optim import optimizer as hooks
 from torch.optim.optimizer import ParamsT
 
 from lrdsl.errors import ScheduleError
@@ -102,6 +103,24 @@ class Optimizer(torch.optim.Optimizer):
             TypeError, ValueError: A parameter, a gradient or an option cannot be used; the message names it.
                 Parameters, state and clock are as they were.
         """
+        if type(self).step is Optimizer.step and self._is_watched():
+            return self._watched_step(closure)
+        return self._step(closure)
+
+    # Torch would wrap `step` in a record for its profiler and a loop over hooks, which costs as much as a small step;
+    # it is told that this is done, and it is where somebody watches. Torch itself wraps the `step` of a subclass.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _is_watched(self) -> bool:
+        return bool(
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or hooks._global_optimizer_pre_hooks
+            or hooks._global_optimizer_post_hooks
+            or torch.autograd.profiler._is_profiler_enabled
+        )
+
+    def _step(self, closure: Callable[[], T] | None) -> T | None:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -118,6 +137,8 @@ class Optimizer(torch.optim.Optimizer):
         self._clock += 1
         self._published.publish(self._clock)
         return loss
+
+    _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
 
     def init_state(self) -> None:
         """Make the state of every parameter that requires a gradient, without a step.

@@ -69,15 +69,53 @@ __global__ void limit(float* p, float* g, float* m, float* v) { Limit<float>().p
 FUSED = {"sgd": 2, "momentum": 4, "adam": 3, "amsgrad": 3}
 
 
-def ptx(source, folder):
+KERNELS = """
+#include "cuda_grid.h"
+using namespace lrdsl;
+template <class Rule>
+__global__ void __launch_bounds__(THREADS) advances(Tables t) { advance<Rule>(CudaGrid(), t); }
+template <class Rule>
+__global__ void __launch_bounds__(THREADS, 4) norms(Tables t, bool advances) {
+  __shared__ Shared shared;
+  norm<Rule>(CudaGrid(), t, shared, advances);
+}
+template <class Rule, int FORMATS, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) updates(Tables t) { update<Rule, FORMATS>(CudaGrid(), t); }
+template <class Rule, int FORMATS, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) updates_at_once(Tables t) {
+  __shared__ Shared shared;
+  update_at_once<Rule, FORMATS>(CudaGrid(), t, shared);
+}
+"""
+FLOAT32, FLOAT64 = "format_of(lrdsl::FLOAT32, false, false)", "format_of(lrdsl::FLOAT64, false, false)"
+BFLOAT16, MASTER = "format_of(lrdsl::BFLOAT16, false, false)", "format_of(lrdsl::BFLOAT16, true, false)"
+# What the update is made for, and how many blocks of 256 threads fit: 4 have 64 registers each, 3 have 80, 2 have 128.
+UPDATES = [
+    ("AdamRule", FLOAT32, 4),
+    ("AdamRule", BFLOAT16, 4),
+    ("AdamRule", MASTER, 4),
+    ("AdamRule", FLOAT64, 3),
+    ("SgdRule", FLOAT32, 4),
+    pytest.param("SgdRule", "EVERYTHING", 3, marks=pytest.mark.slow),
+    pytest.param("AdamRule", "EVERYTHING", 2, marks=pytest.mark.slow),
+]
+
+
+def compiled(source, folder, *what, output):
+    """What nvcc says while it compiles ``source`` into ``output``."""
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("not run: nvcc not found")
     (folder / "kernel.cu").write_text(source)
     flags = ["-std=c++17", "-arch=sm_80", "-O3", "--fmad=false", "-Werror", "all-warnings", f"-I{CSRC}"]
-    command = [nvcc, *flags, "-ptx", "kernel.cu", "-o", "kernel.ptx"]
+    command = [nvcc, *flags, *what, "kernel.cu", "-o", output]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def ptx(source, folder):
+    compiled(source, folder, "-ptx", output="kernel.ptx")
     return (folder / "kernel.ptx").read_text()
 
 
@@ -104,3 +142,22 @@ def test_updates_fuse_what_is_written(tmp_path):
         elif operation := re.search(r"\bfma\.rn\.(f\d\d)", line):
             found[kernel, operation[1]] += 1
     assert found == {(f"{rule}_{kind}", kind): n for rule, n in FUSED.items() for kind in ("f32", "f64")}
+
+
+def test_kernels_compile(tmp_path):
+    instances = [
+        "__global__ void __launch_bounds__(THREADS) reports(Tables t) { take_reports(CudaGrid(), t); }",
+        "template __global__ void advances<SgdRule>(Tables);",
+        "template __global__ void norms<AdamRule>(Tables, bool);",
+        f"template __global__ void updates_at_once<AdamRule, {FLOAT32}, 4>(Tables);",
+    ]
+    compiled("\n".join([KERNELS, *instances]), tmp_path, "-cubin", output="kernel.cubin")
+
+
+@pytest.mark.parametrize(("rule", "formats", "blocks"), UPDATES)
+def test_update_keeps_to_its_registers(tmp_path, rule, formats, blocks):
+    instance = f"template __global__ void updates<{rule}, {formats}, {blocks}>(Tables);"
+    said = compiled(f"{KERNELS}\n{instance}", tmp_path, "-cubin", "-Xptxas", "-v", output="kernel.cubin")
+    assert re.findall(r"(\d+) bytes spill", said) == ["0", "0"], said
+    (registers,) = map(int, re.findall(r"Used (\d+) registers", said))
+    assert registers <= 65536 // (256 * blocks), said
