@@ -20,7 +20,7 @@ namespace {
 TorchAbi torch;
 
 // From this many elements on a step is long enough to let other threads run.
-constexpr int64_t WORTH_UNLOCKING = int64_t{1} << 20;
+constexpr int64_t WORTH_UNLOCKING = int64_t{1} << 22;
 // From this many tensors on it pays to look at them with several threads.
 constexpr int64_t WORTH_SHARING = 128;
 // Stands for the address of an empty gradient: it exists, but has no memory.
@@ -98,27 +98,42 @@ struct Place {
 };
 
 // A walk waits for memory more than it computes. So it calls for what it will need a few tensors later, link by link:
-// Python's object, torch's behind it, and behind that what its first members point to, storage and gradient.
-constexpr size_t AHEAD = 6;
+// Python's object, torch's behind it, and what the first members of that point to, storage and gradient.
+constexpr size_t AHEAD = 4;
 
-void call_for_object(const PyObject* tensor) { __builtin_prefetch(tensor); }
-
-void call_for_tensor(const PyObject* tensor) {
-  const char* const inner = static_cast<const char*>(TorchAbi::implementation(torch.of(tensor)));
-  for (int line = 0; line < 4; ++line) __builtin_prefetch(inner + 64 * line);
+void call_for_tensor(const void* implementation) {
+  const char* const lines = static_cast<const char*>(implementation);
+  for (int line = 0; line < 4; ++line) __builtin_prefetch(lines + 64 * line);
 }
 
-void call_for_members(const PyObject* tensor) {
-  const void* const* const words = static_cast<const void* const*>(TorchAbi::implementation(torch.of(tensor)));
+void call_for_members(const void* implementation) {
+  const void* const* const words = static_cast<const void* const*>(implementation);
   __builtin_prefetch(words[2]);
   __builtin_prefetch(words[3]);
 }
 
-template <class Tensors>
-void call_ahead(const Tensors& tensors, size_t at) {
-  if (at + 3 * AHEAD < tensors.size()) call_for_object(tensors[at + 3 * AHEAD]);
-  if (at + 2 * AHEAD < tensors.size()) call_for_tensor(tensors[at + 2 * AHEAD]);
-  if (at + AHEAD < tensors.size()) call_for_members(tensors[at + AHEAD]);
+void call_for_version(const void* implementation) {
+  __builtin_prefetch(static_cast<const void* const*>(implementation)[5], 1);
+}
+
+const void* behind(const PyObject* tensor) { return TorchAbi::implementation(torch.of(tensor)); }
+
+void call_for_tensors(const std::vector<PyObject*>& tensors, size_t at) {
+  if (at + 5 * AHEAD < tensors.size()) __builtin_prefetch(tensors[at + 5 * AHEAD]);
+  if (at + 4 * AHEAD < tensors.size()) call_for_tensor(behind(tensors[at + 4 * AHEAD]));
+  if (at + 3 * AHEAD < tensors.size()) call_for_members(behind(tensors[at + 3 * AHEAD]));
+}
+
+void call_for_gradients(const std::vector<PyObject*>& tensors, size_t at) {
+  const auto gradient = [&](size_t index) { return TorchAbi::implementation(torch.gradient(behind(tensors[index]))); };
+  if (at + 2 * AHEAD < tensors.size()) call_for_tensor(gradient(at + 2 * AHEAD));
+  if (at + AHEAD < tensors.size()) call_for_members(gradient(at + AHEAD));
+}
+
+void call_for_entries(PyObject* dictionary) {
+  const char* const keys = reinterpret_cast<const char*>(reinterpret_cast<const PyDictObject*>(dictionary)->ma_keys);
+  __builtin_prefetch(keys);
+  __builtin_prefetch(keys + 64);
 }
 
 py::tuple describe(const py::object& tensor) {
@@ -215,13 +230,8 @@ class Walk {
       return lrdsl::step(static_cast<Rule>(kind), rows_, count(), reinterpret_cast<const Hyper*>(hypers), n_groups,
                          settings, threads);
     });
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      if (rows_[i].g == 0) continue;
-      const Handle p = torch.of(parameters_[i]);
-      const Handle g = torch.gradient_of(p);
-      if (applied) torch.bump(p);
-      if (zero && g != nullptr) torch.bump(g);
-    }
+    if (applied) bump_parameters();
+    if (zero) bump_gradients();
     return applied ? APPLIED : SKIPPED;
   }
 
@@ -258,6 +268,22 @@ class Walk {
     mutable std::vector<Handle> gradients_;
   };
 
+  // Autograd cannot see writes through an address.
+  void bump_parameters() const {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      if (i + 2 * AHEAD < parameters_.size()) __builtin_prefetch(behind(parameters_[i + 2 * AHEAD]));
+      if (i + AHEAD < parameters_.size()) call_for_version(behind(parameters_[i + AHEAD]));
+      if (rows_[i].g != 0) torch.bump(torch.of(parameters_[i]));
+    }
+  }
+
+  void bump_gradients() const {
+    for (const PyObject* const parameter : parameters_) {
+      const Handle g = torch.gradient_of(torch.of(parameter));
+      if (g != nullptr) torch.bump(g);
+    }
+  }
+
   int64_t count() const { return static_cast<int64_t>(parameters_.size()); }
 
   // Small steps keep the lock: to hold their gradients would take longer than they do.
@@ -281,13 +307,14 @@ class Walk {
 #pragma omp for schedule(static) nowait
       for (int64_t i = 0; i < entries; ++i) {
         const auto at = static_cast<size_t>(i);
-        call_ahead(tensors_, at);
+        call_for_tensors(tensors_, at);
         if (!entries_[at].place.same(torch.of(tensors_[at]))) found = CHANGED;
       }
 #pragma omp for schedule(static)
       for (int64_t i = 0; i < count(); ++i) {
         const auto at = static_cast<size_t>(i);
-        call_ahead(parameters_, at);
+        call_for_tensors(parameters_, at);
+        call_for_gradients(parameters_, at);
         uint64_t address = 0;
         found = std::max(found, static_cast<int>(look_at(at, &address)));
         moved = moved || rows_[at].g != address;
@@ -351,6 +378,8 @@ class Walk {
     while (PyDict_Next(state_.ptr(), &at, &key, &value)) {
       if (count == states_.size() || key != states_[count].parameter || value != states_[count].dictionary)
         return false;
+      if (count + 2 * AHEAD < states_.size()) __builtin_prefetch(states_[count + 2 * AHEAD].dictionary);
+      if (count + AHEAD < states_.size()) call_for_entries(states_[count + AHEAD].dictionary);
       const size_t end = states_[count++].end;
       PyObject *name = nullptr, *tensor = nullptr;
       Py_ssize_t inner = 0;
