@@ -120,7 +120,8 @@ LRDSL_HD AdamFactors adam_factors(const Hyper& h, int64_t step) {
 
 template <class T>
 struct Adam {
-  T decay, l2, lerp, w2, beta2, neg_step, bc2s, eps;
+  static constexpr T largest = sizeof(T) == 8 ? static_cast<T>(0x1.fffffffffffffp1023) : static_cast<T>(0x1.fffffep127);
+  T decay, l2, lerp, w2, beta2, neg_step, bc2s, inverse, eps;
   bool maximize, decays, from_gradient;
 
   // Rounded once, here, from float64.
@@ -132,6 +133,7 @@ struct Adam {
         beta2(static_cast<T>(f.beta2)),
         neg_step(static_cast<T>(f.neg_step)),
         bc2s(static_cast<T>(f.bc2s)),
+        inverse(T(1) / bc2s),
         eps(static_cast<T>(f.eps)),
         maximize(f.maximize),
         decays(f.l2 != 0.0),
@@ -148,7 +150,16 @@ struct Adam {
     v = fused(w2 * g, g, v * beta2);
   }
 
-  LRDSL_HD void move(T& p, T m, T v) const { p = p + (neg_step * m) / (root(v) / bc2s + eps); }
+  // x / bc2s without dividing: the quotient by the reciprocal, corrected by its exact remainder, has the bits of a
+  // division (Markstein 1990) as long as nothing overflows or is subnormal, which no root over such a number is. An
+  // infinite quotient is taken finite, so that it has a remainder, and comes out infinite all the same.
+  LRDSL_HD T divided(T x) const {
+    const T product = x * inverse;
+    const T quotient = product < largest ? product : largest;
+    return fused(fused(-quotient, bc2s, x), inverse, quotient);
+  }
+
+  LRDSL_HD void move(T& p, T m, T v) const { p = p + (neg_step * m) / (divided(root(v)) + eps); }
 
   LRDSL_HD void plain(T& p, T g, T& m, T& v) const {
     moments(p, g, m, v);

@@ -65,8 +65,8 @@ __global__ void narrow(const float* from, Bfloat16* b, Float16* h) { store(*b, *
 __global__ void limit(float* p, float* g, float* m, float* v) { Limit<float>().plain(*p, *g, *m, *v); }
 """
 
-# Weight decay and the step; besides, the buffer and nesterov; weight decay and the two moments.
-FUSED = {"sgd": 2, "momentum": 4, "adam": 3, "amsgrad": 3}
+# Weight decay and the step; besides, the buffer and nesterov; weight decay, the two moments and the division.
+FUSED = {"sgd": 2, "momentum": 4, "adam": 5, "amsgrad": 5}
 
 
 KERNELS = """
