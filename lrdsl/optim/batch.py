@@ -137,6 +137,7 @@ class Batch:
     def _check_memory(self, grads: list[Tensor]) -> None:
         for index, grad, pointer in zip(self.active, grads, self.pointers, strict=True):
             if not pointer and grad.numel():
+                check_gradient(self.names[index], self.locals[index], grad)  # a meta tensor has none either
                 raise ValueError(f"gradient of {self.names[index]} has no memory: its storage was freed")
 
     def check_gradients(self, grads: Iterable[Tensor]) -> None:

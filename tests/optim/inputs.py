@@ -231,7 +231,7 @@ CORRECT = {
     "pickle": Case(plain([[5], [4, 3]]), exchange=lambda optimizer: pickle.loads(pickle.dumps(optimizer))),
     "spawn": Case(plain([[5], [4, 3]]), where="spawned"),
     # Together enough for threads of ours, one by one too little for torch's, which do not survive a fork.
-    "fork": Case(plain([[20_000]] * 8), where="forked"),
+    "fork": Case(plain([[2000]] * 80), where="forked"),
     "8 threads step 8 optimizers": Case(plain([[5], [50_000]]), where="threads"),
     "zero_grad to None": Case(
         plain([[5], [4, 3]]), after=lambda optimizer: optimizer.zero_grad(set_to_none=True), accumulate=True

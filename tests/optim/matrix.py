@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,8 +181,8 @@ def _in_a_child(where: str, runs: list[Run]) -> set[Cell]:
     copies = b"" if where == "forked" else pickle.dumps(runs)
     context = multiprocessing.get_context({"forked": "fork", "spawned": "spawn"}[where])
     try:
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            return pool.submit(_go_on, copies).result(timeout=120)
+        with context.Pool(1) as pool:
+            return pool.apply_async(_go_on, (copies,)).get(timeout=60)
     finally:
         _inherited.clear()
 
