@@ -6,6 +6,7 @@ import copy
 import gc
 import io
 import math
+import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -214,11 +215,14 @@ def _train(rank: int, meeting: str, backends: list[str]) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="not run: this system does not fork")
 @pytest.mark.skipif(not distributed.is_available(), reason="not run: torch was built without distributed")
 def test_clock_counts_updates_of_two_processes(tmp_path: Path) -> None:
     """F13: as above."""
     backends = ["python"] if WITHOUT_NATIVE else ["native", "python", "emulated"]
-    torch.multiprocessing.spawn(_train, (str(tmp_path / "meeting"), backends), nprocs=2)
+    args = str(tmp_path / "meeting"), backends
+    torch.multiprocessing.start_processes(_train, args, nprocs=2, start_method="fork")
 
 
 @pytest.mark.parametrize("backend", STEPS)
