@@ -10,17 +10,15 @@
 
 #include "cpu_step.h"
 #include "element.h"
-#include "torch_abi.h"
+#include "place.h"
 
 namespace py = pybind11;
 
 namespace lrdsl {
 namespace {
 
-TorchAbi torch;
-
 // From this many elements on a step is long enough to let other threads run.
-constexpr int64_t WORTH_UNLOCKING = int64_t{1} << 20;
+constexpr int64_t WORTH_UNLOCKING = int64_t{1} << 22;
 // From this many tensors on it pays to look at them with several threads.
 constexpr int64_t WORTH_SHARING = 128;
 // Stands for the address of an empty gradient: it exists, but has no memory.
@@ -44,83 +42,6 @@ std::vector<std::string> torch_symbols() {
   };
 }
 
-// How the elements of a strided CPU tensor are reached, and what they are.
-struct Place {
-  const void* implementation = nullptr;
-  void* data = nullptr;
-  int32_t dtype = 0;
-  bool negative = false;
-  std::vector<int64_t> dims;  // sizes, then strides
-
-  // False if `tensor` is not a strided CPU tensor.
-  bool read(Handle tensor) {
-    int64_t dim = 0;
-    const int64_t *sizes = nullptr, *strides = nullptr;
-    implementation = TorchAbi::implementation(tensor);
-    if (!is_plain(tensor) || torch.dtype(tensor, &dtype) != 0 || torch.dim(tensor, &dim) != 0) return false;
-    if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
-    if (torch.data(tensor, &data) != 0) return false;
-    negative = torch.negative(tensor);
-    dims.assign(sizes, sizes + dim);
-    dims.insert(dims.end(), strides, strides + dim);
-    return true;
-  }
-
-  // Whether another tensor is reached in the same way; its address, which may differ, goes to `now`.
-  bool fits(Handle tensor, void** now) const {
-    return is_plain(tensor) && torch.negative(tensor) == negative && same_elements(tensor) &&
-           torch.data(tensor, now) == 0;
-  }
-
-  // Whether this tensor has not changed. Its layout, device and negative bit cannot.
-  bool same(Handle tensor) const {
-    void* now = nullptr;
-    return TorchAbi::implementation(tensor) == implementation && same_elements(tensor) &&
-           torch.data(tensor, &now) == 0 && now == data;
-  }
-
- private:
-  static bool is_plain(Handle tensor) {
-    int32_t layout = 0, device = 0;
-    if (torch.layout(tensor, &layout) != 0 || layout != torch.strided()) return false;
-    return torch.device(tensor, &device) == 0 && device == torch.cpu();
-  }
-
-  bool same_elements(Handle tensor) const {
-    int32_t type = 0;
-    int64_t dim = 0;
-    const int64_t *sizes = nullptr, *strides = nullptr;
-    if (torch.dtype(tensor, &type) != 0 || type != dtype || torch.dim(tensor, &dim) != 0) return false;
-    if (static_cast<size_t>(2 * dim) != dims.size()) return false;
-    if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
-    return std::equal(sizes, sizes + dim, dims.begin()) && std::equal(strides, strides + dim, dims.begin() + dim);
-  }
-};
-
-// A walk waits for memory more than it computes. So it calls for what it will need a few tensors later, link by link:
-// Python's object, torch's behind it, and behind that what its first members point to, storage and gradient.
-constexpr size_t AHEAD = 6;
-
-void call_for_object(const PyObject* tensor) { __builtin_prefetch(tensor); }
-
-void call_for_tensor(const PyObject* tensor) {
-  const char* const inner = static_cast<const char*>(TorchAbi::implementation(torch.of(tensor)));
-  for (int line = 0; line < 4; ++line) __builtin_prefetch(inner + 64 * line);
-}
-
-void call_for_members(const PyObject* tensor) {
-  const void* const* const words = static_cast<const void* const*>(TorchAbi::implementation(torch.of(tensor)));
-  __builtin_prefetch(words[2]);
-  __builtin_prefetch(words[3]);
-}
-
-template <class Tensors>
-void call_ahead(const Tensors& tensors, size_t at) {
-  if (at + 3 * AHEAD < tensors.size()) call_for_object(tensors[at + 3 * AHEAD]);
-  if (at + 2 * AHEAD < tensors.size()) call_for_tensor(tensors[at + 2 * AHEAD]);
-  if (at + AHEAD < tensors.size()) call_for_members(tensors[at + AHEAD]);
-}
-
 py::tuple describe(const py::object& tensor) {
   const Handle handle = torch.of(tensor.ptr());
   const Handle gradient = torch.gradient_of(handle);
@@ -129,6 +50,12 @@ py::tuple describe(const py::object& tensor) {
   return py::make_tuple(true, gradient != nullptr, reinterpret_cast<uintptr_t>(place.data), place.dtype, place.negative,
                         place.dims,
                         gradient == nullptr ? 0 : reinterpret_cast<uintptr_t>(TorchAbi::implementation(gradient)));
+}
+
+void call_for_entries(PyObject* dictionary) {
+  const char* const keys = reinterpret_cast<const char*>(reinterpret_cast<const PyDictObject*>(dictionary)->ma_keys);
+  __builtin_prefetch(keys);
+  __builtin_prefetch(keys + 64);
 }
 
 // One entry of one parameter's state.
@@ -215,13 +142,8 @@ class Walk {
       return lrdsl::step(static_cast<Rule>(kind), rows_, count(), reinterpret_cast<const Hyper*>(hypers), n_groups,
                          settings, threads);
     });
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      if (rows_[i].g == 0) continue;
-      const Handle p = torch.of(parameters_[i]);
-      const Handle g = torch.gradient_of(p);
-      if (applied) torch.bump(p);
-      if (zero && g != nullptr) torch.bump(g);
-    }
+    if (applied) bump_parameters();
+    if (zero) bump_gradients();
     return applied ? APPLIED : SKIPPED;
   }
 
@@ -258,6 +180,22 @@ class Walk {
     mutable std::vector<Handle> gradients_;
   };
 
+  // Autograd cannot see writes through an address.
+  void bump_parameters() const {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      if (i + 2 * AHEAD < parameters_.size()) __builtin_prefetch(behind(parameters_[i + 2 * AHEAD]));
+      if (i + AHEAD < parameters_.size()) call_for_version(behind(parameters_[i + AHEAD]));
+      if (rows_[i].g != 0) torch.bump(torch.of(parameters_[i]));
+    }
+  }
+
+  void bump_gradients() const {
+    for (const PyObject* const parameter : parameters_) {
+      const Handle g = torch.gradient_of(torch.of(parameter));
+      if (g != nullptr) torch.bump(g);
+    }
+  }
+
   int64_t count() const { return static_cast<int64_t>(parameters_.size()); }
 
   // Small steps keep the lock: to hold their gradients would take longer than they do.
@@ -281,13 +219,14 @@ class Walk {
 #pragma omp for schedule(static) nowait
       for (int64_t i = 0; i < entries; ++i) {
         const auto at = static_cast<size_t>(i);
-        call_ahead(tensors_, at);
+        call_for_tensors(tensors_, at);
         if (!entries_[at].place.same(torch.of(tensors_[at]))) found = CHANGED;
       }
 #pragma omp for schedule(static)
       for (int64_t i = 0; i < count(); ++i) {
         const auto at = static_cast<size_t>(i);
-        call_ahead(parameters_, at);
+        call_for_tensors(parameters_, at);
+        call_for_gradients(parameters_, at);
         uint64_t address = 0;
         found = std::max(found, static_cast<int>(look_at(at, &address)));
         moved = moved || rows_[at].g != address;
@@ -351,6 +290,8 @@ class Walk {
     while (PyDict_Next(state_.ptr(), &at, &key, &value)) {
       if (count == states_.size() || key != states_[count].parameter || value != states_[count].dictionary)
         return false;
+      if (count + 2 * AHEAD < states_.size()) __builtin_prefetch(states_[count + 2 * AHEAD].dictionary);
+      if (count + AHEAD < states_.size()) call_for_entries(states_[count + AHEAD].dictionary);
       const size_t end = states_[count++].end;
       PyObject *name = nullptr, *tensor = nullptr;
       Py_ssize_t inner = 0;

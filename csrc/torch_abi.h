@@ -42,4 +42,6 @@ struct TorchAbi {
   }
 };
 
+inline TorchAbi torch;  // of the torch that is imported
+
 }  // namespace lrdsl

@@ -31,6 +31,48 @@ CONTROL_SIZE: Final[int]
 def step(kind: int, rows: int, n_rows: int, hypers: int, n_groups: int, control: int, threads: int) -> bool: ...
 def norm(rows: int, n_rows: int, control: int, threads: int) -> None: ...
 
+# What the walk calls in torch; their addresses; a tensor as it sees it.
+TORCH_SYMBOLS: Final[list[str]]
+
+def bind_torch(addresses: dict[str, int], offset: int, without_gradient: Any) -> None: ...
+def describe(tensor: Any) -> tuple[Any, ...]: ...
+
+SKIPPED: Final[int]
+APPLIED: Final[int]
+INDIRECT: Final[int]
+CHANGED: Final[int]
+
+class Walk:
+    """Compares what a step would touch with what its rows were made for; `step` and `norm` return one of the above."""
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        parameters: list[Any],
+        state: dict[Any, dict[str, Any]],
+        tensor_type: type,
+        rows: int,
+    ) -> None: ...
+    def holds(self) -> bool: ...
+    def accept(self, detours: list[int]) -> None: ...
+    def step(self, kind: int, hypers: int, n_groups: int, control: int, threads: int) -> int: ...
+    def norm(self, control: int, threads: int) -> int: ...
+
+class Publisher:
+    """Writes scheduled values into groups. A cell is (group, key, part or -1, Program, slots, origin, address)."""
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        keys: list[str],
+        cells: list[tuple[int, str, int, int, array[float], int, int]],
+        values: array[float],
+        objects: list[object],
+    ) -> None: ...
+    def watch(self) -> None: ...
+    def same(self) -> bool: ...
+    def publish(self, clock: int) -> bool: ...
+
 # The device's kernels on a host grid, for tests.
 def emulate(
     kind: int,
