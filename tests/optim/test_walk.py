@@ -302,7 +302,7 @@ def test_versions(kind: str, backend: str, zero: bool) -> None:
         assert [grad._version > old for grad, old in zip(grads, before[1], strict=True)] == [zero] * 2
 
 
-@pytest.mark.parametrize("size", [1000, 2**20 + 5], ids=["with the lock", "without the lock"])
+@pytest.mark.parametrize("size", [1000, 2**22 + 5], ids=["with the lock", "without the lock"])
 def test_gradients_taken_away_meanwhile(size: int, walk: str) -> None:
     """Another thread puts other gradients in their place all the time: each step uses whole ones, and frees none."""
     p = Parameter(torch.zeros(size))
