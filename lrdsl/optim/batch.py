@@ -16,7 +16,7 @@ Layouts = tuple[Any, list[object], Any]
 
 _parameters = itemgetter("params")
 _gradient = attrgetter("grad")
-_size: Callable[[Tensor], object] = attrgetter("nbytes", "dtype")
+_form: Callable[[Tensor], object] = attrgetter("shape", "dtype")
 
 
 class Batch:
@@ -24,8 +24,8 @@ class Batch:
 
     Gradients come and go between steps, so none is kept. An allocator hands the address of one to another of a
     different layout, so that addresses of gradients prove nothing and may change freely. What is compared: address,
-    strides, size and dtype of every parameter, which together give its shape; layout, size, dtype and negative bit of
-    every gradient, whose shape torch itself keeps equal to its parameter's.
+    strides, shape and dtype of every parameter; strides, shape, dtype and negative bit of every gradient, which
+    ``grad.data = ...`` changes unseen.
 
     Attributes:
         param_groups: The groups it was made for.
@@ -90,11 +90,11 @@ class Batch:
         complete = len(grads) == len(params)
         self.active = self._all if complete else [i for i, grad in enumerate(found) if grad is not None]
         try:
-            addresses, sizes = list(map(Tensor.data_ptr, params)), list(map(_size, params))
-            self._places = addresses, list(map(Tensor.stride, params)), sizes
+            addresses, forms = list(map(Tensor.data_ptr, params)), list(map(_form, params))
+            self._places = addresses, list(map(Tensor.stride, params)), forms
             negative = any(map(Tensor.is_neg, grads)) and list(map(Tensor.is_neg, grads))
             strides = all(map(Tensor.is_contiguous, grads)) or list(map(Tensor.stride, grads))
-            self._layouts = strides, list(map(_size, grads)), negative
+            self._layouts = strides, list(map(_form, grads)), negative
             self.pointers = np.fromiter(map(Tensor.data_ptr, grads), np.uint64, len(grads))
         except RuntimeError:  # sparse tensors have neither address nor strides
             self.check_parameters()
@@ -129,14 +129,15 @@ class Batch:
                 check_gradient(self.names[index], self.locals[index], grad)
 
     def _each(self) -> Iterable[object]:
-        strides, sizes, negative = self._layouts
-        count = len(sizes)
+        strides, forms, negative = self._layouts
+        count = len(forms)
         strides = repeat(True, count) if strides is True else strides
-        return zip(strides, sizes, negative or repeat(False, count), strict=True)
+        return zip(strides, forms, negative or repeat(False, count), strict=True)
 
     def _check_memory(self, grads: list[Tensor]) -> None:
         for index, grad, pointer in zip(self.active, grads, self.pointers, strict=True):
             if not pointer and grad.numel():
+                check_gradient(self.names[index], self.locals[index], grad)  # a meta tensor has none either
                 raise ValueError(f"gradient of {self.names[index]} has no memory: its storage was freed")
 
     def check_gradients(self, grads: Iterable[Tensor]) -> None:

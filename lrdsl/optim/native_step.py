@@ -1,10 +1,10 @@
 """The update as one native call: a table of addresses, filled here and read by ``lrdsl._C.step``."""
 
 import sys
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from ctypes import addressof
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain, count, cycle, pairwise
 from types import ModuleType
 from typing import Any, NamedTuple, TypeGuard
 
@@ -30,6 +30,8 @@ COLUMNS = {"m": ("exp_avg", "momentum_buffer"), "v": ("exp_avg_sq",), "vmax": ("
 NOWHERE = 1
 """Stands for the address of an empty gradient: it exists, but has no memory."""
 
+Call = Callable[..., Any]
+
 
 class Copies(NamedTuple):
     """What stands in for tensors that do not lie in memory like their state, for as long as it is used."""
@@ -46,6 +48,7 @@ class NativeStep:
     """
 
     name = "native"
+    walks = True
 
     def __init__(self, module: ModuleType, kind: int, batch: Batch, hypers: Hypers, control: Control) -> None:
         names, formats, offsets = zip(*module.ROW_DTYPE, strict=True)
@@ -53,8 +56,9 @@ class NativeStep:
         self._rows = np.zeros(len(batch.params), np.dtype(layout))
         self._gradients = self._rows["g"]
         rows = _address(self._rows), len(self._rows)
-        self._step = partial(module.step, kind, *rows, _address(hypers.table), len(hypers.table), addressof(control))
-        self._norm = partial(module.norm, *rows, addressof(control))
+        step, norm = self.calls(module)
+        self._step = partial(step, kind, *rows, _address(hypers.table), len(hypers.table), addressof(control))
+        self._norm = partial(norm, *rows, addressof(control))
         self._hypers, self._control = hypers, control  # keeps the tables alive
         self._batch = batch
         self._module = module
@@ -70,6 +74,11 @@ class NativeStep:
         self._runs_left = 0
         self._held: list[Tensor] = []  # so that no address of the table is ever freed
         self._places: list[int] = []
+
+    @staticmethod
+    def calls(module: ModuleType) -> tuple[Call, Call]:
+        """What steps and what measures. Their last argument is how many threads they may use."""
+        return module.step, module.norm
 
     def stale(self, state: MutableMapping[Tensor, State]) -> bool:
         """Whether the rows are no longer true: the state was replaced, or a count reached what float32 can hold."""
@@ -127,7 +136,7 @@ class NativeStep:
         if missing or not self._places:
             self._held = list(self._parts(_tensors(state)))
             self._places = list(map(Tensor.data_ptr, self._held))
-        if self._walk is None and not walk_obstacle(self._module, batch.params):
+        if self._walk is None and self.walks and not walk_obstacle(self._module, batch.params):
             tables = batch.param_groups, batch.params, state, Tensor, _address(rows)
             self._walk = self._module.Walk(*tables)
         if self._walk is not None:
@@ -239,6 +248,30 @@ class NativeStep:
         for position, _ in self._detours:
             grads[position].zero_()
         increment_version(grads)
+
+
+class EmulatedStep(NativeStep):
+    """For tests: the same tables, stepped by the device's kernels on a host grid, which is another one at every call.
+
+    The compiled walk calls the plain step itself, so there is none.
+    """
+
+    name = "emulated"
+    walks = False
+
+    @staticmethod
+    def calls(module: ModuleType) -> tuple[Call, Call]:
+        """As of the native step; the number of threads is the grid's."""
+        grids = zip(cycle((7, 1, 64, 2, 300)), count(), cycle((1, 3, 2)), strict=False)  # blocks, their order, threads
+        variants = cycle((0, 1))
+
+        def step(*arguments: int) -> bool:
+            return bool(module.emulate(*arguments[:-1], *next(grids), next(variants)))
+
+        def norm(*arguments: int) -> None:
+            module.emulate_norm(*arguments[:-1], *next(grids))
+
+        return step, norm
 
 
 def walk_obstacle(module: ModuleType, params: Sequence[Tensor]) -> str:

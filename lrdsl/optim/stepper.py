@@ -12,14 +12,14 @@ from lrdsl.optim.distributed import Reach
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import MASTER, State, Wanted, prepare
-from lrdsl.optim.native_step import NativeStep
+from lrdsl.optim.native_step import EmulatedStep, NativeStep
 from lrdsl.optim.neighbours import MEASURE, ZERO, Control
 from lrdsl.optim.ownership import Publication
 from lrdsl.optim.python_step import PythonStep
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.tensors import check_writable, opmath
 
-BACKENDS = ("auto", "native", "python")
+BACKENDS = ("auto", "native", "python", "emulated")  # the last for tests: see `EmulatedStep`
 
 
 def obstacle(backend: str, param_groups: list[Group]) -> str:
@@ -27,7 +27,7 @@ def obstacle(backend: str, param_groups: list[Group]) -> str:
 
     Raises:
         ValueError: There is no such backend.
-        RuntimeError: The native step was asked for, and cannot run.
+        RuntimeError: Another step was asked for, and cannot run.
     """
     if backend not in BACKENDS:
         raise ValueError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}")
@@ -39,8 +39,8 @@ def obstacle(backend: str, param_groups: list[Group]) -> str:
         why = f"there are parameters on {', '.join(sorted(elsewhere))}; the native step runs on the CPU"
     if evaluators.python_only():
         why = "LRDSL_BACKEND=python is set"
-    if why and backend == "native":
-        raise RuntimeError(f"backend='native' cannot run: {why}")
+    if why and backend != "auto":
+        raise RuntimeError(f"backend={backend!r} cannot run: {why}")
     return why
 
 
@@ -55,7 +55,7 @@ class Stepper:
         published: The scheduled values.
         control: What every step is told beside its tensors; outlives the stepper.
         masters: Whether parameters in low precision have a master.
-        backend: ``auto``, ``native`` or ``python``.
+        backend: One of ``BACKENDS``.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class Stepper:
         if module is None or self.why:
             self.backend = PythonStep(rules, self._batch, self._hypers, control)
         else:
-            self.backend = NativeStep(module, rules.kind, self._batch, self._hypers, control)
+            native_step = EmulatedStep if backend == "emulated" else NativeStep
+            self.backend = native_step(module, rules.kind, self._batch, self._hypers, control)
             self.why = f"the extension is live, with {module.isa()}"
             published.compile(module, self._hypers.keys, self._hypers.address)
 

@@ -6,12 +6,18 @@ contiguous copies; wrong ones must raise before anything has been written.
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import Parameter
+
+from lrdsl.errors import ScheduleError
+from lrdsl.optim.distributed import local
 
 Shapes = Sequence[Sequence[int]]
 Reshape = Callable[[Tensor], Tensor]
@@ -62,21 +68,46 @@ def odd_ones(tensor: Tensor) -> Tensor:
     )
 
 
-def _gradients(params: Sequence[Parameter], step: int) -> list[Tensor | None]:
+def _gradients(params: Sequence[Parameter], step: int) -> list[Tensor]:
     generator = _generator(100 + step)
-    return [torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.dtype) for p in params]
+    return [torch.randn(local(p).shape, generator=generator, dtype=p.dtype) for p in params]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Parameters and their gradients at every step."""
+    """Parameters and their gradients at every step.
+
+    Attributes:
+        make: The parameters.
+        layout: Of the gradients.
+        missing: Which gradients are None, by index and step.
+        poison: In the first element of each gradient at step 1.
+        wide: Gradients are float32.
+        groups: How many.
+        steps: How many.
+        options: Of our optimizer alone.
+        found_inf: What a scaler would say at step 1.
+        skipped: Step 1 is not applied.
+        exchange: What becomes of our optimizer before step 2.
+        after: Done to our optimizer after every step.
+        accumulate: Gradients are added to those that are there, as a backward pass does.
+        where: The steps from 2 on are made: here, in a child that was forked or spawned, or all in eight threads.
+    """
 
     make: Callable[[], list[Parameter]]
-    layout: Reshape = torch.Tensor.contiguous  # of the gradients
-    missing: Callable[[int, int], bool] = lambda index, step: False  # which gradients are None
-    poison: float | None = None  # in the first element of each gradient at step 1
-    wide: bool = False  # float32 gradients
+    layout: Reshape = torch.Tensor.contiguous
+    missing: Callable[[int, int], bool] = lambda index, step: False
+    poison: float | None = None
+    wide: bool = False
     groups: int = 1
+    steps: int = 4
+    options: dict[str, Any] = field(default_factory=dict)
+    found_inf: float | None = None
+    skipped: bool = False
+    exchange: Callable[[Any], Any] = lambda optimizer: optimizer
+    after: Callable[[Any], None] = lambda optimizer: None
+    accumulate: bool = False
+    where: str = "here"
 
     def fill(self, params: Sequence[Parameter], step: int) -> None:
         for index, (p, grad) in enumerate(zip(params, _gradients(params, step), strict=True)):
@@ -87,11 +118,51 @@ class Case:
                 grad.view(-1)[0] = self.poison
             if self.wide:
                 p.grad_dtype, grad = torch.float32, grad.float()
-            p.grad = self.layout(grad)
+            if self.accumulate and p.grad is not None:
+                p.grad += grad
+            else:
+                p.grad = like(p, self.layout(grad))
 
     def grouped(self, params: Sequence[Parameter]) -> list[dict[str, list[Parameter]]]:
         size = -(-len(params) // self.groups)
         return [{"params": list(params[i : i + size])} for i in range(0, len(params), size)]
+
+
+def like(p: Parameter, part: Tensor) -> Tensor:
+    """The tensor that is spread as ``p`` and of which this process has ``part``."""
+    if local(p) is p:
+        return part
+    from torch.distributed.tensor import DTensor
+
+    return DTensor.from_local(part, p.device_mesh, p.placements, run_check=False, shape=p.shape, stride=p.stride())
+
+
+def _second_of_two() -> list[Parameter]:
+    """What the second of two processes has of sharded parameters; of the last one it has nothing."""
+    from torch.distributed.tensor import DTensor, Shard, init_device_mesh
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    if not distributed.is_initialized():
+        distributed.init_process_group("fake", rank=1, world_size=2, store=FakeStore())
+    mesh = init_device_mesh("cpu", (2,))
+    params = []
+    for whole, part in (((5, 3), (2, 3)), ((4,), (2,)), ((1, 3), (0, 3))):
+        shape = torch.Size(whole)
+        (tensor,) = _random([part])
+        stride = torch.empty(shape, device="meta").stride()
+        spread = DTensor.from_local(tensor, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
+        params.append(Parameter(spread))
+    assert [local(p).numel() for p in params] == [6, 2, 0]
+    return params
+
+
+def _tied() -> list[Parameter]:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4))
+    model[0].weight, model[0].bias, model[1].bias = plain([[4, 4], [4], [4]])()
+    model[1].weight = model[0].weight
+    params = list(model.parameters())
+    assert len(params) == 3
+    return params
 
 
 def _frozen() -> list[Parameter]:
@@ -150,11 +221,38 @@ CORRECT = {
     "low precision, gradients transposed": Case(plain([[4, 5], [2, 3, 4]], torch.float16), layout=transposed),
     "low precision, float32 gradients transposed": Case(_mixed(*LOW), layout=transposed, wide=True),
     "nan in low precision": Case(plain([[5], [20]], torch.bfloat16), poison=float("nan")),
-    "500 tensors": Case(plain([[n % 7 + 1] for n in range(500)])),
-    "100 groups": Case(plain([[3]] * 200), groups=100),
-    "nan in a gradient": Case(plain([[5], [20]]), poison=float("nan")),
-    "inf in a gradient": Case(plain([[5], [20]]), poison=float("inf")),
+    "1 tensor": Case(plain([[5]])),
+    "10,000 tensors": Case(plain([[n % 3 + 1] for n in range(10_000)]), steps=2),
+    "1 group": Case(plain([[5], [6]])),
+    "1000 groups": Case(plain([[3]] * 1000), groups=1000, steps=2),
+    "tied parameter once": Case(_tied),
+    "DTensor, empty shard": Case(_second_of_two),
+    "deepcopy": Case(plain([[5], [4, 3]]), exchange=copy.deepcopy),
+    "pickle": Case(plain([[5], [4, 3]]), exchange=lambda optimizer: pickle.loads(pickle.dumps(optimizer))),
+    "spawn": Case(plain([[5], [4, 3]]), where="spawned"),
+    # Together enough for threads of ours, one by one too little for torch's, which do not survive a fork.
+    "fork": Case(plain([[2000]] * 80), where="forked"),
+    "8 threads step 8 optimizers": Case(plain([[5], [50_000]]), where="threads"),
+    "zero_grad to None": Case(
+        plain([[5], [4, 3]]), after=lambda optimizer: optimizer.zero_grad(set_to_none=True), accumulate=True
+    ),
+    "zero_grad to zeros": Case(
+        plain([[5], [4, 3]]), after=lambda optimizer: optimizer.zero_grad(set_to_none=False), accumulate=True
+    ),
+} | {
+    f"{what} {value} in a gradient": Case(plain([[5], [20]]), poison=float(value), **case)
+    for value in ("nan", "inf")
+    for what, case in {
+        "applied:": {},
+        "found_inf:": {"found_inf": 1.0, "skipped": True},
+        "skip_nonfinite:": {"options": {"skip_nonfinite": True}, "skipped": True},
+    }.items()
 }
+"""What works, and ends as torch's own optimizer does."""
+
+
+def _step(optimizer: Any) -> None:
+    optimizer.step()
 
 
 @dataclass(frozen=True)
@@ -162,16 +260,31 @@ class Wrong:
     """Something that cannot be stepped.
 
     Attributes:
-        make: Parameters; with `spoil` they are fine at first.
+        make: Parameters; with `spoil` or another `act` they are fine.
         error: What is raised,
         message: and what it says.
-        spoil: Done to the second of three parameters after a good step; None if the constructor refuses.
+        spoil: Done to the second of three parameters after a good step.
+        change: Done to the optimizer after a good step.
+        act: What is refused then. Without `spoil`, `change` and `act` the constructor refuses.
+        options: Of the optimizer.
     """
 
     make: Callable[[], list[Tensor]]
     error: type[Exception]
     message: str
     spoil: Callable[[Parameter], None] | None = None
+    change: Callable[[Any], None] | None = None
+    act: Callable[[Any], None] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def later(self) -> bool:
+        """Whether the constructor takes it."""
+        return any((self.spoil, self.change, self.act))
+
+    def attempt(self, optimizer: Any) -> None:
+        """What must raise."""
+        (self.act or _step)(optimizer)
 
 
 def _three() -> list[Parameter]:
@@ -245,6 +358,65 @@ def _overlapping(p: Parameter) -> None:
     p.data = torch.zeros(1).expand(4, 3)
 
 
+class _Elsewhere(Parameter):
+    """A parameter whose gradient is where torch would not let it be put."""
+
+    found: Tensor | None = None
+
+    @property
+    def grad(self) -> Tensor | None:
+        return Tensor.grad.__get__(self) if self.found is None else self.found
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        Tensor.grad.__set__(self, value)
+
+
+def _moved_gradient(p: Parameter) -> None:
+    p.found = torch.zeros(4, 3, device="meta")
+
+
+def _write(**entries: Any) -> Callable[[Any], None]:
+    return lambda optimizer: optimizer.param_groups[0].update(entries)
+
+
+def _betas(*betas: float) -> Callable[[Any], None]:
+    """Of Adam; SGD has a momentum instead."""
+    return lambda optimizer: _write(**{"betas": betas} if "betas" in optimizer.param_groups[0] else {"momentum": -1.0})(
+        optimizer
+    )
+
+
+def _eps(optimizer: Any) -> None:
+    """Of Adam; SGD has none, so its weight decay."""
+    group = optimizer.param_groups[0]
+    group["eps" if "eps" in group else "weight_decay"] = -1.0
+
+
+def _load(change: Callable[[dict[str, Any]], Any]) -> Callable[[Any], None]:
+    def act(optimizer: Any) -> None:
+        saved = copy.deepcopy(optimizer.state_dict())
+        change(saved)
+        optimizer.load_state_dict(saved)
+
+    return act
+
+
+def _shapes(saved: dict[str, Any]) -> None:
+    """Every tensor of the state has a row too many; where there is no state, there is one that nobody wants."""
+    saved["state"] = saved["state"] or {1: {"exp_avg": torch.zeros(4, 3)}}
+    for tensors in saved["state"].values():
+        for key, tensor in tensors.items():
+            tensors[key] = torch.zeros((*tensor.shape, 2))
+
+
+LISTENING = {"schedule": "hold() | plateau(metric=loss, patience=1)"}
+
+
+def _report(value: Any, metric: str = "loss") -> Callable[[Any], None]:
+    return lambda optimizer: optimizer.observe(value, metric)
+
+
 REFUSED = {
     "sparse": Wrong(_with(lambda: torch.eye(3).to_sparse()), TypeError, "parameter 1.*dense.*sparse"),
     "complex": Wrong(
@@ -300,4 +472,48 @@ REFUSED = {
     ),
     "parameter of another dtype": Wrong(_three, TypeError, "gradient of group 0, parameter 1.*float64", _widened),
     "parameter overlapping later": Wrong(_three, ValueError, "parameter 1 overlaps itself", _overlapping),
+    "gradient on another device": Wrong(
+        _with(lambda: _Elsewhere(torch.randn(4, 3))),
+        ValueError,
+        "gradient of group 0, parameter 1: expected device cpu, got meta",
+        _moved_gradient,
+    ),
+    "metric of two numbers": Wrong(
+        _three, ValueError, r"one real number, got .* shape \(2,\)", act=_report(torch.zeros(2)), options=LISTENING
+    ),
+    "empty metric": Wrong(_three, ValueError, "one real number", act=_report(torch.zeros(0)), options=LISTENING),
+    "complex metric": Wrong(
+        _three, ValueError, "one real number, got torch.complex64", act=_report(torch.tensor(1j)), options=LISTENING
+    ),
+    "metric that is text": Wrong(_three, TypeError, "expected a number, got str", act=_report("1"), options=LISTENING),
+    "undeclared metric": Wrong(
+        _three, ScheduleError, "listens to `accuracy`", act=_report(1.0, "accuracy"), options=LISTENING
+    ),
+    "nan lr": Wrong(_three, ValueError, "group 0: expected lr", change=_write(lr=float("nan"))),
+    "infinite lr": Wrong(_three, ValueError, "group 0: expected lr", change=_write(lr=float("inf"))),
+    "negative lr": Wrong(_three, ValueError, "group 0: expected lr", change=_write(lr=-0.1)),
+    "eps out of range": Wrong(_three, ValueError, "group 0: expected (eps|weight_decay)", change=_eps),
+    "beta out of range": Wrong(_three, ValueError, "group 0: expected (beta2|momentum)", change=_betas(0.9, 1.0)),
+    "nan lr at construction": Wrong(_three, ValueError, "expected lr", options={"lr": float("nan")}),
+    "foreign rate": Wrong(
+        _three, RuntimeError, "another scheduler", change=_write(lr=0.3), options={"schedule": "linear(10)"}
+    ),
+    "state dict of another shape": Wrong(_three, ValueError, "expected", act=_load(_shapes)),
+    "state dict without groups": Wrong(
+        _three, ValueError, "state and param_groups", act=_load(lambda saved: saved.pop("param_groups"))
+    ),
+    "state dict with a nan lr": Wrong(
+        _three,
+        ValueError,
+        "group 0: expected lr",
+        act=_load(lambda saved: saved["param_groups"][0].update(lr=float("nan"))),
+    ),
+    "state dict of another schedule": Wrong(
+        _three,
+        ScheduleError,
+        "a different one",
+        act=_load(lambda saved: saved["param_groups"][0].update(schedule="hold()")),
+        options={"schedule": "linear(10)"},
+    ),
 }
+"""What raises, and changes nothing."""

@@ -17,6 +17,8 @@ from lrdsl.evaluators import native, python_only
 WITHOUT_NATIVE = "LRDSL_BACKEND=python is set" if python_only() else native.reason()
 needs_native = pytest.mark.skipif(bool(WITHOUT_NATIVE), reason=f"not run: {WITHOUT_NATIVE}")
 BACKENDS = [pytest.param("native", marks=needs_native), "python"]
+STEPS = [*BACKENDS, pytest.param("emulated", marks=needs_native)]
+"""Every way to step that there is."""
 DTYPES = [torch.float32, torch.float64]
 HALVES = [torch.bfloat16, torch.float16]
 

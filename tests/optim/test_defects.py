@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 
 import pytest
@@ -12,18 +13,25 @@ from torch.nn import Parameter  # noqa: E402
 
 import lrdsl  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
-    BACKENDS,
     HALVES,
     KINDS,
+    STEPS,
     VARIANTS,
+    WITHOUT_NATIVE,
     assert_close,
     fill_gradients,
     parameters,
     twins,
 )
 
+# These are tested among their like.
+from tests.optim.test_amp import test_found_inf_0_1_2, test_overflow_first_step  # noqa: E402, F401
 
-@pytest.mark.parametrize("backend", BACKENDS)
+if not WITHOUT_NATIVE:
+    from tests.native.test_emulation import test_numel_over_2_31  # noqa: F401
+
+
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_tensor_lr_everywhere(variant: str, backend: str) -> None:
     kind = VARIANTS[variant]
@@ -48,7 +56,7 @@ def test_tensor_lr_everywhere(variant: str, backend: str) -> None:
     assert_close(ours, theirs, kind.options["lr"], spread=4.0 / (1 - kind.momentum))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_grad_strides(kind: str, backend: str) -> None:
     """A gradient with other strides than its parameter updates the elements of the same index."""
@@ -64,7 +72,7 @@ def test_grad_strides(kind: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_bf16_simd_blocks(kind: str, backend: str, dtype: torch.dtype) -> None:
     """Every element moves, inside whole vectors and in tails."""
@@ -77,7 +85,7 @@ def test_bf16_simd_blocks(kind: str, backend: str, dtype: torch.dtype) -> None:
         assert p.unique().numel() == 1 and p[0] < 1
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_moment_dtype_on_load(kind: str, backend: str) -> None:
     """A load does not cast the state to the dtype of the parameter."""
@@ -94,7 +102,7 @@ def test_moment_dtype_on_load(kind: str, backend: str) -> None:
                 assert value.dtype == torch.float32 and torch.equal(value, before[p][key])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("position", [0, 1, 2])
 def test_empty_tensor_first_middle_last(position: int, kind: str, backend: str) -> None:
@@ -111,7 +119,7 @@ def test_empty_tensor_first_middle_last(position: int, kind: str, backend: str) 
         assert "step" not in optimizer.state.get(p, {}) or optimizer.state[p]["step"] == 1
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_empty_groups_advance(backend: str) -> None:
     groups = [{"params": []}, {"params": parameters([(3,)])}, {"params": []}]
     optimizer = lrdsl.AdamW(groups, lr=1.0, schedule="linear(4)", backend=backend)
@@ -120,7 +128,7 @@ def test_empty_groups_advance(backend: str) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", ["adam", "adamw", "amsgrad"])
 def test_per_param_step(kind: str, backend: str) -> None:
     """Steps are counted per parameter, not per group and not for the last tensor only."""
@@ -139,7 +147,7 @@ def test_per_param_step(kind: str, backend: str) -> None:
     assert_close(ours, theirs, KINDS[kind].options["lr"])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_no_grad_kept_alive(backend: str) -> None:
     params = parameters([(3,), (4, 5)])
     optimizer = lrdsl.AdamW(params, backend=backend)
@@ -151,7 +159,7 @@ def test_no_grad_kept_alive(backend: str) -> None:
     assert [w() for w in watched] == [None, None]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_a_schedule_may_take_nesterovs_momentum_through_zero(backend: str) -> None:
     params = parameters([(3,)])
     text = "momentum = linear(2, from=0.9) >> linear(3, to=0.9)"
@@ -160,3 +168,72 @@ def test_a_schedule_may_take_nesterovs_momentum_through_zero(backend: str) -> No
         fill_gradients(params, seed=step)
         optimizer.step()
     assert optimizer.clock == 6
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+@pytest.mark.parametrize("kind", ["adam", "adamw", "amsgrad"])
+@pytest.mark.parametrize("backend", STEPS)
+def test_step_device_after_resume(backend: str, kind: str, capturable: bool) -> None:
+    """Counts stay where the step reads them, whatever the checkpoint says of where they were."""
+    params = parameters([(3,), (4,)])
+    optimizer = KINDS[kind].ours(params, backend=backend)
+    fill_gradients(params, seed=0)
+    optimizer.step()
+    saved = copy.deepcopy(optimizer.state_dict())
+    for group in saved["param_groups"]:
+        group["capturable"] = capturable
+    for side in (optimizer, KINDS[kind].ours(params, backend=backend)):
+        side.load_state_dict(saved)
+        side.step()
+        counts = [side.state[p]["step"] for p in params]
+        assert [(c.item(), c.device.type, c.dtype) for c in counts] == [(2.0, "cpu", torch.float32)] * 2
+
+
+@pytest.mark.parametrize("backend", STEPS)
+def test_no_recompile_1000_steps(backend: str) -> None:
+    """A training step around it is compiled once, whatever the schedule does to the rate."""
+    from torch._dynamo.utils import counters
+
+    model = torch.nn.Linear(3, 2)
+    optimizer = lrdsl.AdamW(model.parameters(), lr=torch.tensor(0.1), schedule="cosine(1000)", backend=backend)
+
+    step_apart = torch.compiler.disable(optimizer.step)
+
+    def train(inputs: torch.Tensor) -> None:
+        optimizer.zero_grad()
+        model(inputs).square().mean().backward()
+        step_apart()
+
+    torch._dynamo.reset()
+    compiled = torch.compile(train, backend="eager")
+    inputs, seen = torch.randn(4, 3), 0
+    for step in range(1000):
+        compiled(inputs)
+        if step == 1:
+            seen = counters["stats"]["unique_graphs"]
+            assert seen > 0
+    assert counters["stats"]["unique_graphs"] == seen and not counters["recompiles"]
+    assert optimizer.clock == 1000
+    torch._dynamo.reset()
+
+
+def _needs_a_gpu() -> None:
+    pytest.skip("not run: needs a GPU" if not torch.cuda.is_available() else "not run: there is no CUDA step")
+
+
+@pytest.mark.gpu
+def test_wd_live_in_graph() -> None:
+    """On the host: `test_graph_follows_schedule` of ``tests/native/test_emulation.py``."""
+    _needs_a_gpu()
+
+
+@pytest.mark.gpu
+def test_graph_equals_eager_1000() -> None:
+    """On the host: `test_graph_follows_schedule` of ``tests/native/test_emulation.py``."""
+    _needs_a_gpu()
+
+
+@pytest.mark.gpu
+def test_no_kernel_image_message() -> None:
+    """Only a device can lack a kernel."""
+    _needs_a_gpu()

@@ -2,78 +2,178 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 
+from torch import distributed  # noqa: E402
 from torch.nn import Parameter  # noqa: E402
 
 from lrdsl.optim.tensors import check_gradient  # noqa: E402
 from tests.optim.inputs import CORRECT, REFUSED  # noqa: E402
+from tests.optim.matrix import correct, refused  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
     BACKENDS,
     KINDS,
+    STEPS,
     assert_close,
-    copy_gradients,
     fill_gradients,
     fingerprint,
     parameters,
-    round_to,
-    widened,
 )
 
-STEPS = 4
+WORKS = {
+    "0-d": ["0-dimensional"],
+    "size 0 in any position": ["empty first", "empty middle", "empty last", "empty all"],
+    "channels_last": ["channels last", "gradients channels last"],
+    "transposed": [
+        "transposed",
+        "gradients transposed",
+        "parameters transposed, gradients not",
+        "both transposed",
+        "low precision, gradients transposed",
+        "low precision, float32 gradients transposed",
+    ],
+    "sliced": ["sliced", "interleaved", "gradients sliced", "both sliced", "low precision sliced"],
+    "size-1 dims": ["size-1 dimensions", "gradients with odd size-1 dimensions"],
+    "misaligned storage": ["misaligned"],
+    "fp16, bf16, fp32, fp64 mixed in a group": [
+        "all dtypes",
+        "all dtypes in groups",
+        "bfloat16",
+        "float16",
+        "float32 beside float64",
+        "float32 beside float64 in groups",
+    ],
+    "grad None (all, some)": [
+        "all gradients missing",
+        "some gradients missing",
+        "gradients late",
+        "gradients alternate between twins",
+    ],
+    "requires_grad False": ["requires_grad False"],
+    "fp32 grads of bf16 parameters": ["float32 gradients of low precision"],
+    "1 and 10 000 tensors": ["1 tensor", "10,000 tensors"],
+    "1 and 1000 groups": ["1 group", "1000 groups"],
+    "tied parameter once": ["tied parameter once"],
+    "nan/inf gradient with found_inf (skipped)": ["found_inf: nan in a gradient", "found_inf: inf in a gradient"],
+    "with skip_nonfinite (skipped)": ["skip_nonfinite: nan in a gradient", "skip_nonfinite: inf in a gradient"],
+    "without (applied as torch does)": [
+        "applied: nan in a gradient",
+        "applied: inf in a gradient",
+        "nan in low precision",
+    ],
+    "DTensor, empty shard": ["DTensor, empty shard"],
+    "deepcopy": ["deepcopy"],
+    "pickle": ["pickle"],
+    "spawn": ["spawn"],
+    "fork on CPU": ["fork"],
+    "8 threads stepping 8 optimizers": ["8 threads step 8 optimizers"],
+    "zero_grad both ways": ["zero_grad to None", "zero_grad to zeros"],
+    "and where a kernel changes its ways": ["vector sizes", "over the threads' threshold"],
+}
+"""What the specification says must work, and the rows that show it."""
+
+FAILS = {
+    "sparse": ["sparse", "sparse gradient"],
+    "complex": ["complex"],
+    "integer": ["integer", "boolean", "integer gradient"],
+    "meta": ["meta"],
+    "overlapping": [
+        "overlaps itself",
+        "overlaps itself by a stride",
+        "same memory",
+        "memory in common",
+        "columns in common",
+        "another dtype's memory",
+        "a wider dtype's memory",
+        "parameter overlapping later",
+    ],
+    "duplicate": ["listed twice"],
+    "gradient on another device": ["gradient on another device"],
+    "metric tensor of wrong size or dtype": [
+        "metric of two numbers",
+        "empty metric",
+        "complex metric",
+        "metric that is text",
+    ],
+    "undeclared metric": ["undeclared metric"],
+    "nan lr": ["nan lr", "infinite lr", "negative lr", "nan lr at construction"],
+    "eps, beta out of range": ["eps out of range", "beta out of range"],
+    "foreign rate": ["foreign rate"],
+    "bad state dict": [
+        "state dict of another shape",
+        "state dict without groups",
+        "state dict with a nan lr",
+        "state dict of another schedule",
+    ],
+    "and what fits no parameter": [
+        "no leaf",
+        "no tensor",
+        "parameter shrunk",
+        "parameter reshaped",
+        "gradient reshaped",
+        "gradient of another dtype",
+        "low gradient of a float32 parameter",
+        "float16 gradient of bfloat16",
+        "float64 gradient of bfloat16",
+        "reinterpreted gradient",
+        "reinterpreted parameter",
+        "parameter of another dtype",
+    ],
+}
+"""What it says must be one clear error."""
+
+NEEDS_A_GPU = [
+    "several devices",
+    "non-default stream",
+    "inside capture",
+    "inside torch.compile",
+    "to(device) with state",
+    "add_param_group or first step while capturing",
+    "CUDA after fork",
+]
+"""What it says of CUDA alone."""
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.fixture(autouse=True)
+def _leave_no_process_group():
+    yield
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def cells(backend: str) -> set[tuple[str, str]]:
+    return {(kind, backend) for kind in KINDS}
+
+
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("name", CORRECT)
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_correct(name: str, backend: str) -> None:
-    case, ran = CORRECT[name], 0
-    for kind in KINDS.values():
-        ours = case.make()
-        theirs = widened(ours)  # torch's loop on contiguous copies: what the right elements are
-        a = kind.ours(case.grouped(ours), backend=backend)
-        b = kind.theirs(case.grouped(theirs), foreach=False)
-        for step in range(STEPS):
-            case.fill(ours, step)
-            copy_gradients(ours, theirs)
-            a.step()
-            b.step()
-            round_to(ours, theirs)
-        assert_close(ours, theirs, kind.options["lr"], spread=4.0 / (1 - kind.momentum))
-        assert a.clock == STEPS
-        for p, q in zip(ours, theirs, strict=True):
-            if "step" in b.state.get(q, {}):
-                assert a.state[p]["step"].item() == b.state[q]["step"].item()
-            else:
-                assert "step" not in a.state.get(p, {})
-        ran += 1
-    assert ran == len(KINDS)
+    if CORRECT[name].where == "forked" and not hasattr(os, "fork"):
+        pytest.skip("not run: this system does not fork")
+    assert correct(name, backend) == cells(backend), "every kind ran, and took that step"
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str, backend: str) -> None:
-    wrong, ran = REFUSED[name], 0
-    for kind in KINDS.values():
-        params = wrong.make()
-        if wrong.spoil is None:
-            with pytest.raises(wrong.error, match=wrong.message):
-                kind.ours(params, backend=backend)
-            ran += 1
-            continue
-        optimizer = kind.ours(params, backend=backend)
-        fill_gradients(params, seed=0)
-        optimizer.step()
-        fill_gradients(params, seed=1)
-        wrong.spoil(params[1])
-        before = fingerprint(optimizer)
-        for _ in range(2):  # it must not be accepted the second time either
-            with pytest.raises(wrong.error, match=wrong.message):
-                optimizer.step()
-            assert fingerprint(optimizer) == before
-        ran += 1
-    assert ran == len(KINDS)
+    assert refused(name, backend) == cells(backend)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NEEDS_A_GPU)
+def test_on_a_gpu(name: str) -> None:
+    pytest.skip("not run: needs a GPU" if not torch.cuda.is_available() else "not run: there is no CUDA step")
+
+
+@pytest.mark.parametrize(("table", "rows"), [(WORKS, CORRECT), (FAILS, REFUSED)], ids=["correct", "refused"])
+def test_the_table_is_the_specifications(table: dict[str, list[str]], rows: dict[str, object]) -> None:
+    named = [name for names in table.values() for name in names]
+    assert sorted(named) == sorted(rows) and all(table.values())
 
 
 def test_gradient_on_another_device() -> None:
