@@ -48,18 +48,19 @@ bool is_constant(PyObject* object) {
   return true;
 }
 
+// It only borrows the groups; who uses it keeps them, so that the garbage collector sees who holds whom.
 class Publisher {
  public:
-  Publisher(py::list groups, const std::vector<std::string>& keys, const std::vector<Description>& cells,
+  Publisher(const py::list& groups, const std::vector<std::string>& keys, const std::vector<Description>& cells,
             const py::buffer& values, py::list objects)
-      : groups_(std::move(groups)), names_(keys), objects_(std::move(objects)), values_(values.request(true)) {
-    for (const py::handle group : groups_) held_.push_back(py::reinterpret_borrow<py::dict>(group));
+      : groups_(groups.ptr()), names_(keys), objects_(std::move(objects)), values_(values.request(true)) {
+    for (const py::handle group : groups) known_.push_back(group.ptr());
     for (const std::string& key : keys)
       keys_.push_back(py::reinterpret_steal<py::str>(PyUnicode_InternFromString(key.c_str())));
     for (const auto& [group, key, part, program, state, origin, hyper] : cells) {
       size_t index = 0;
       while (names_.at(index) != key) ++index;
-      if (group >= held_.size()) throw std::invalid_argument("no group " + std::to_string(group));
+      if (group >= known_.size()) throw std::invalid_argument("no group " + std::to_string(group));
       cells_.push_back({group, index, part, reinterpret_cast<const Program*>(program), state.request(), origin,
                         reinterpret_cast<double*>(hyper)});
     }
@@ -70,9 +71,9 @@ class Publisher {
   // Remembers what is in the groups now, as far as that could not change unnoticed.
   void watch() {
     std::vector<py::object> found;
-    for (const py::dict& group : held_) {
+    for (PyObject* const group : known_) {
       for (const py::str& key : keys_) {
-        PyObject* const entry = PyDict_GetItemWithError(group.ptr(), key.ptr());
+        PyObject* const entry = PyDict_GetItemWithError(group, key.ptr());
         if (entry == nullptr || !is_constant(entry)) {
           watched_.clear();
           return;
@@ -85,11 +86,11 @@ class Publisher {
 
   // Whether every watched entry is still the same object.
   bool same() const {
-    if (watched_.empty() || PyList_GET_SIZE(groups_.ptr()) != static_cast<Py_ssize_t>(held_.size())) return false;
+    if (watched_.empty() || PyList_GET_SIZE(groups_) != static_cast<Py_ssize_t>(known_.size())) return false;
     size_t at = 0;
-    for (size_t i = 0; i < held_.size(); ++i) {
-      PyObject* const group = held_[i].ptr();
-      if (PyList_GET_ITEM(groups_.ptr(), static_cast<Py_ssize_t>(i)) != group) return false;
+    for (size_t i = 0; i < known_.size(); ++i) {
+      PyObject* const group = known_[i];
+      if (PyList_GET_ITEM(groups_, static_cast<Py_ssize_t>(i)) != group) return false;
       for (const py::str& key : keys_) {
         if (PyDict_GetItemWithError(group, key.ptr()) != watched_[at++].ptr()) return false;
       }
@@ -97,12 +98,12 @@ class Publisher {
     return true;
   }
 
-  // Writes the values of update `clock`. False, and nothing is written, if one of them is not usable.
+  // Writes the values of update `clock`. False, and nothing is written, if one is not usable or has no place.
   bool publish(int64_t clock) {
     fresh_.clear();
     for (const Cell& cell : cells_) {
       const double value = evaluate(*cell.program, clock - cell.origin, static_cast<const double*>(cell.state.ptr));
-      if (!(value >= 0.0 && value < cell.below())) return false;
+      if (!(value >= 0.0 && value < cell.below()) || !is_writable(cell)) return false;
       fresh_.push_back(value);
     }
     auto* const values = static_cast<double*>(values_.ptr);
@@ -120,28 +121,38 @@ class Publisher {
   }
 
  private:
+  bool is_writable(const Cell& cell) const {
+    PyObject* const entry = PyDict_GetItemWithError(known_[cell.group], keys_[cell.key].ptr());
+    return entry != nullptr && (cell.part < 0 || (PyTuple_Check(entry) && cell.part < PyTuple_GET_SIZE(entry)));
+  }
+
   void write(const Cell& cell, const py::object& object) {
-    PyObject* const group = held_[cell.group].ptr();
+    PyObject* const group = known_[cell.group];
     PyObject* const key = keys_[cell.key].ptr();
+    PyObject* const before = PyDict_GetItemWithError(group, key);
     py::object entry = object;
     if (cell.part >= 0) {
-      PyObject* const pair = PyDict_GetItemWithError(group, key);
-      if (pair == nullptr || !PyTuple_Check(pair)) throw std::invalid_argument(names_[cell.key] + " is not a pair");
-      const auto parts = py::reinterpret_borrow<py::tuple>(pair);
+      const auto parts = py::reinterpret_borrow<py::tuple>(before);
       py::tuple changed(parts.size());
       for (size_t i = 0; i < parts.size(); ++i)
         changed[i] = static_cast<Py_ssize_t>(i) == cell.part ? object : py::object(parts[i]);
       entry = changed;
     }
+    // Whatever somebody else put there has not been read yet.
+    const size_t at = cell.group * keys_.size() + cell.key;
+    const bool ours = !watched_.empty() && watched_[at].ptr() == before;
     if (PyDict_SetItem(group, key, entry.ptr()) != 0) throw py::error_already_set();
-    if (!watched_.empty()) watched_[cell.group * keys_.size() + cell.key] = entry;
+    if (ours)
+      watched_[at] = entry;
+    else
+      watched_.clear();
   }
 
-  py::list groups_;
+  PyObject* groups_;
   std::vector<std::string> names_;
   py::list objects_;
   py::buffer_info values_;
-  std::vector<py::dict> held_;
+  std::vector<PyObject*> known_;
   std::vector<py::str> keys_;
   std::vector<Cell> cells_;
   std::vector<py::object> watched_;  // group by group, key by key; empty: nothing is known
@@ -154,7 +165,7 @@ class Publisher {
 void bind_publisher(py::module_& m) {
   using lrdsl::Publisher;
   py::class_<Publisher>(m, "Publisher", "Writes scheduled values into parameter groups, and watches their entries.")
-      .def(py::init<py::list, const std::vector<std::string>&, const std::vector<lrdsl::Description>&,
+      .def(py::init<const py::list&, const std::vector<std::string>&, const std::vector<lrdsl::Description>&,
                     const py::buffer&, py::list>(),
            py::arg("groups"), py::arg("keys"), py::arg("cells"), py::arg("values"), py::arg("objects"))
       .def("watch", &Publisher::watch, "Remember the entries of now.")

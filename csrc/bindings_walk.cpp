@@ -24,12 +24,15 @@ constexpr int64_t WORTH_SHARING = 128;
 // Stands for the address of an empty gradient: it exists, but has no memory.
 constexpr uint64_t NOWHERE = 1;
 
-void bind_torch(const py::dict& addresses, int64_t offset, const py::object& without_gradient) {
+void bind_torch(const py::dict& addresses, int64_t offset, int64_t keys_offset, uint64_t plain_keys,
+                const py::object& without_gradient) {
 #define LRDSL_BIND(result, field, name, arguments) \
   torch.field = reinterpret_cast<result(*) arguments>(addresses[name].cast<uintptr_t>());
   LRDSL_TORCH_FUNCTIONS(LRDSL_BIND)
 #undef LRDSL_BIND
   torch.offset = offset;
+  torch.keys_offset = keys_offset;
+  torch.plain_keys = plain_keys;
   torch.undefined =
       TorchAbi::implementation(torch.gradient(TorchAbi::implementation(torch.of(without_gradient.ptr()))));
 }
@@ -47,8 +50,7 @@ py::tuple describe(const py::object& tensor) {
   const Handle gradient = torch.gradient_of(handle);
   Place place;
   if (!place.read(handle)) return py::make_tuple(false, gradient != nullptr);
-  return py::make_tuple(true, gradient != nullptr, reinterpret_cast<uintptr_t>(place.data), place.dtype, place.negative,
-                        place.dims,
+  return py::make_tuple(true, gradient != nullptr, reinterpret_cast<uintptr_t>(place.data), place.dtype, place.dims,
                         gradient == nullptr ? 0 : reinterpret_cast<uintptr_t>(TorchAbi::implementation(gradient)));
 }
 
@@ -78,29 +80,30 @@ struct Known {
   bool detour = false;   // such a gradient has to be copied first
 };
 
+// It only borrows Python's objects; who uses it keeps them, so that the garbage collector sees who holds whom.
 class Walk {
  public:
   // What a step comes back with. The last two: nothing was done, because
   enum Outcome { SKIPPED, APPLIED, INDIRECT /* a gradient has to be copied first */, CHANGED /* a row is not true */ };
 
-  Walk(py::list groups, py::list parameters, py::dict state, py::object tensor_type, uintptr_t rows)
-      : groups_(std::move(groups)),
-        held_parameters_(parameters),
-        state_(std::move(state)),
-        tensor_type_(std::move(tensor_type)),
+  Walk(const py::list& groups, const py::list& parameters, const py::dict& state, const py::type& tensor_type,
+       uintptr_t rows)
+      : groups_(groups.ptr()),
+        state_(state.ptr()),
+        tensor_type_(tensor_type.ptr()),
         rows_(reinterpret_cast<TensorRow*>(rows)) {
-    for (const py::handle group : groups_) held_groups_.push_back(py::reinterpret_borrow<py::dict>(group));
+    for (const py::handle group : groups) known_groups_.push_back(group.ptr());
     for (const py::handle parameter : parameters) parameters_.push_back(parameter.ptr());
     known_.resize(parameters_.size());
   }
 
   // Whether these are still the groups, with the same parameters.
   bool holds() const {
-    if (PyList_GET_SIZE(groups_.ptr()) != static_cast<Py_ssize_t>(held_groups_.size())) return false;
+    if (PyList_GET_SIZE(groups_) != static_cast<Py_ssize_t>(known_groups_.size())) return false;
     size_t index = 0;
-    for (size_t i = 0; i < held_groups_.size(); ++i) {
-      PyObject* const group = PyList_GET_ITEM(groups_.ptr(), static_cast<Py_ssize_t>(i));
-      if (group != held_groups_[i].ptr()) return false;
+    for (size_t i = 0; i < known_groups_.size(); ++i) {
+      PyObject* const group = PyList_GET_ITEM(groups_, static_cast<Py_ssize_t>(i));
+      if (group != known_groups_[i]) return false;
       PyObject* const list = PyDict_GetItemWithError(group, params_key_.ptr());
       if (list == nullptr || !PyList_Check(list)) return false;
       const auto count = static_cast<size_t>(PyList_GET_SIZE(list));
@@ -112,23 +115,28 @@ class Walk {
     return index == parameters_.size();
   }
 
-  // The rows are true for what is there now. `detours`: parameters whose gradient, laid out as it is now, is not where
-  // the row needs it.
-  void accept(const std::vector<int64_t>& detours) {
-    accepted_ = false;
+  // The rows of the parameters `planned` are true for what is there now. `detours`: those whose gradient, laid out as
+  // it was last, has to be copied first. Returns what has to be kept until the next call.
+  py::list accept(const std::vector<size_t>& planned, const std::vector<size_t>& detours) {
+    accepted_ = apart_ = false;
+    std::vector<bool> has_row(parameters_.size());
+    for (const size_t index : planned) has_row.at(index) = true;
     int64_t elements = 0;
+    bool plain = true;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       Known& known = known_[i];
       const Handle p = torch.of(parameters_[i]);
       const Handle g = torch.gradient_of(p);
-      known.planned = g != nullptr || (known.planned && known.parameter.same(p));
+      known.planned = has_row[i] && (g != nullptr || (known.planned && known.parameter.same(p)));
       known.detour = false;
-      if (!known.parameter.read(p) || (g != nullptr && !known.gradient.read(g))) return;
+      plain = known.parameter.read(p) && (g == nullptr || known.gradient.read(g)) && plain;
       elements += rows_[i].n;
     }
-    for (const int64_t index : detours) known_.at(static_cast<size_t>(index)).detour = true;
+    for (const size_t index : detours) known_.at(index).detour = true;
     large_ = elements >= WORTH_UNLOCKING;
-    accepted_ = remember_state();
+    py::list kept;
+    accepted_ = remember_state(kept) && plain;
+    return kept;
   }
 
   // The plain step, on the gradients of now.
@@ -233,13 +241,12 @@ class Walk {
         rows_[at].g = address;
       }
     }
-    if (found == CHANGED) return CHANGED;
-    if (large_ && !hold_gradients(held)) return CHANGED;
-    if (zero && found == APPLIED && (moved || !apart_)) {
+    apart_ = apart_ && zero && !moved && found == APPLIED;
+    if (found == CHANGED || (large_ && !hold_gradients(held))) return CHANGED;
+    if (zero && found == APPLIED && !apart_) {
       apart_ = gradients_apart();
       if (!apart_) return INDIRECT;  // one must not be zeroed before the other was seen
     }
-    if (!zero) apart_ = false;
     return static_cast<Outcome>(found);
   }
 
@@ -250,12 +257,20 @@ class Walk {
     if (!known.parameter.same(p)) return CHANGED;
     const Handle g = torch.gradient_of(p);
     if (g == nullptr) return APPLIED;
+    if (!counted(rows_[at])) return CHANGED;
     void* data = nullptr;
     if (!known.planned || !known.gradient.fits(g, &data)) return CHANGED;
     const bool empty = rows_[at].n == 0;
     if (data == nullptr && !empty) return CHANGED;
     *address = empty ? NOWHERE : reinterpret_cast<uint64_t>(data);
     return known.detour ? INDIRECT : APPLIED;
+  }
+
+  // Whether the step that is published is the one that was counted.
+  static bool counted(const TensorRow& row) {
+    if (row.step_out == 0) return true;
+    if ((row.flags & STEP_FLOAT64) != 0) return *pointer<double>(row.step_out) == static_cast<double>(row.step);
+    return *pointer<float>(row.step_out) == static_cast<float>(row.step);
   }
 
   bool hold_gradients(const Held& held) const {
@@ -287,7 +302,7 @@ class Walk {
     PyObject *key = nullptr, *value = nullptr;
     Py_ssize_t at = 0;
     size_t count = 0, entry = 0;
-    while (PyDict_Next(state_.ptr(), &at, &key, &value)) {
+    while (PyDict_Next(state_, &at, &key, &value)) {
       if (count == states_.size() || key != states_[count].parameter || value != states_[count].dictionary)
         return false;
       if (count + 2 * AHEAD < states_.size()) __builtin_prefetch(states_[count + 2 * AHEAD].dictionary);
@@ -304,46 +319,41 @@ class Walk {
   }
 
   // False if there is something beside tensors; whether that changes cannot be known.
-  bool remember_state() {
+  bool remember_state(py::list& kept) {
     states_.clear();
     entries_.clear();
     tensors_.clear();
-    held_.clear();
     PyObject *key = nullptr, *value = nullptr;
     Py_ssize_t at = 0;
-    while (PyDict_Next(state_.ptr(), &at, &key, &value)) {
+    while (PyDict_Next(state_, &at, &key, &value)) {
       if (!PyDict_Check(value)) return false;
-      keep(key);
-      keep(value);
+      kept.append(py::handle(key));
+      kept.append(py::handle(value));
       PyObject *name = nullptr, *tensor = nullptr;
       Py_ssize_t inner = 0;
       while (PyDict_Next(value, &inner, &name, &tensor)) {
-        if (reinterpret_cast<PyObject*>(Py_TYPE(tensor)) != tensor_type_.ptr()) return false;
+        if (reinterpret_cast<PyObject*>(Py_TYPE(tensor)) != tensor_type_) return false;
         entries_.push_back({name, {}});
         tensors_.push_back(tensor);
         if (!entries_.back().place.read(torch.of(tensor))) return false;
-        keep(name);
-        keep(tensor);
+        kept.append(py::handle(name));
+        kept.append(py::handle(tensor));
       }
       states_.push_back({key, value, entries_.size()});
     }
     return true;
   }
 
-  void keep(PyObject* object) { held_.push_back(py::reinterpret_borrow<py::object>(object)); }
-
-  py::list groups_;
-  py::list held_parameters_;
-  py::dict state_;
-  py::object tensor_type_;
+  PyObject* groups_;
+  PyObject* state_;
+  PyObject* tensor_type_;
   py::str params_key_ = py::str("params");
   TensorRow* rows_;
-  std::vector<py::object> held_groups_, held_;
-  std::vector<PyObject*> parameters_;
+  std::vector<PyObject*> known_groups_, parameters_;
   std::vector<Known> known_;
   std::vector<ParameterState> states_;
   std::vector<Entry> entries_;      // of all states in turn
-  std::vector<PyObject*> tensors_;  // theirs; `held_` keeps them alive
+  std::vector<PyObject*> tensors_;  // theirs
   bool accepted_ = false, large_ = false;
   bool apart_ = false;  // the gradients in the rows are known to share no memory
 };
@@ -354,15 +364,16 @@ class Walk {
 void bind_walk(py::module_& m) {
   using lrdsl::Walk;
   m.attr("TORCH_SYMBOLS") = lrdsl::torch_symbols();
-  m.def("bind_torch", &lrdsl::bind_torch, py::arg("addresses"), py::arg("offset"), py::arg("without_gradient"),
-        "Use these functions of torch's, and find a tensor's handle at this offset.");
+  m.def("bind_torch", &lrdsl::bind_torch, py::arg("addresses"), py::arg("offset"), py::arg("keys_offset"),
+        py::arg("plain_keys"), py::arg("without_gradient"),
+        "Use these functions of torch's, and find a tensor's handle and its dispatch keys at these offsets.");
   m.def("describe", &lrdsl::describe, py::arg("tensor"), "A tensor as a walk sees it, for the trial of `bind_torch`.");
   py::class_<Walk>(m, "Walk", "Compares what a step would touch with what its rows were made for.")
-      .def(py::init<py::list, py::list, py::dict, py::object, uintptr_t>(), py::arg("groups"), py::arg("parameters"),
-           py::arg("state"), py::arg("tensor_type"), py::arg("rows"))
+      .def(py::init<const py::list&, const py::list&, const py::dict&, const py::type&, uintptr_t>(), py::arg("groups"),
+           py::arg("parameters"), py::arg("state"), py::arg("tensor_type"), py::arg("rows"))
       .def("holds", &Walk::holds, "Are these still the groups, with the same parameters?")
-      .def("accept", &Walk::accept, py::arg("detours"),
-           "The rows are true for what is there now; detours: parameters whose gradient has to be copied first.")
+      .def("accept", &Walk::accept, py::arg("planned"), py::arg("detours"),
+           "The rows of `planned` are true for what is there now; `detours`: whose gradient has to be copied first.")
       .def("step", &Walk::step, py::arg("kind"), py::arg("hypers"), py::arg("n_groups"), py::arg("control"),
            py::arg("threads"), "The plain step, on the gradients of now, if the rows are still true.")
       .def("norm", &Walk::norm, py::arg("control"), py::arg("threads"), "Only the norm of the gradients of now.");

@@ -11,23 +11,21 @@
 
 namespace lrdsl {
 
-// How the elements of a strided CPU tensor are reached, and what they are.
+// How the elements of a plain tensor are reached, and what they are.
 struct Place {
   const void* implementation = nullptr;
   void* data = nullptr;
   int32_t dtype = 0;
-  bool negative = false;
   std::vector<int64_t> dims;  // sizes, then strides
 
-  // False if `tensor` is not a strided CPU tensor.
+  // False if `tensor` is not plain. Others are not even asked: some answer in Python.
   bool read(Handle tensor) {
     int64_t dim = 0;
     const int64_t *sizes = nullptr, *strides = nullptr;
     implementation = TorchAbi::implementation(tensor);
-    if (!is_plain(tensor) || torch.dtype(tensor, &dtype) != 0 || torch.dim(tensor, &dim) != 0) return false;
+    if (!torch.is_plain(tensor) || torch.dtype(tensor, &dtype) != 0 || torch.dim(tensor, &dim) != 0) return false;
     if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
     if (torch.data(tensor, &data) != 0) return false;
-    negative = torch.negative(tensor);
     dims.assign(sizes, sizes + dim);
     dims.insert(dims.end(), strides, strides + dim);
     return true;
@@ -35,29 +33,22 @@ struct Place {
 
   // Whether another tensor is reached in the same way; its address, which may differ, goes to `now`.
   bool fits(Handle tensor, void** now) const {
-    return is_plain(tensor) && same_elements(tensor) && torch.data(tensor, now) == 0;
+    return torch.is_plain(tensor) && same_elements(tensor) && torch.data(tensor, now) == 0;
   }
 
-  // Whether this tensor has not changed. Its layout and device cannot.
+  // Whether this tensor has not changed.
   bool same(Handle tensor) const {
     void* now = nullptr;
-    return TorchAbi::implementation(tensor) == implementation && same_elements(tensor) &&
-           torch.data(tensor, &now) == 0 && now == data;
+    return TorchAbi::implementation(tensor) == implementation && fits(tensor, &now) && now == data;
   }
 
  private:
-  static bool is_plain(Handle tensor) {
-    int32_t layout = 0, device = 0;
-    if (torch.layout(tensor, &layout) != 0 || layout != torch.strided()) return false;
-    return torch.device(tensor, &device) == 0 && device == torch.cpu();
-  }
-
   bool same_elements(Handle tensor) const {
     int32_t type = 0;
     int64_t dim = 0;
     const int64_t *sizes = nullptr, *strides = nullptr;
     if (torch.dtype(tensor, &type) != 0 || type != dtype || torch.dim(tensor, &dim) != 0) return false;
-    if (static_cast<size_t>(2 * dim) != dims.size() || torch.negative(tensor) != negative) return false;
+    if (static_cast<size_t>(2 * dim) != dims.size()) return false;
     if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
     return std::equal(sizes, sizes + dim, dims.begin()) && std::equal(strides, strides + dim, dims.begin() + dim);
   }

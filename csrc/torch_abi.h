@@ -1,6 +1,7 @@
-// Torch's tensors as seen by code that is not built against torch: functions of its stable C interface, three C++
-// functions that it exports, and the place where a Python tensor keeps its handle. lrdsl/optim/torch_abi.py looks them
-// up in the torch that is imported, and tries them out before anything relies on them.
+// Torch's tensors as seen by code that is not built against torch: functions of its stable C interface, two C++
+// functions that it exports, where a Python tensor keeps its handle, and where a tensor keeps its dispatch keys.
+// lrdsl/optim/torch_abi.py looks them up in the torch that is imported, and tries them out before anything relies on
+// them.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,6 @@ using Handle = const void*;  // what torch calls AtenTensorHandle: the address o
 
 // result, name here, name in torch's libraries, arguments
 #define LRDSL_TORCH_FUNCTIONS(X)                                           \
-  X(int32_t, layout, "aoti_torch_get_layout", (Handle, int32_t*))          \
-  X(int32_t, device, "aoti_torch_get_device_type", (Handle, int32_t*))     \
   X(int32_t, dtype, "aoti_torch_get_dtype", (Handle, int32_t*))            \
   X(int32_t, dim, "aoti_torch_get_dim", (Handle, int64_t*))                \
   X(int32_t, sizes, "aoti_torch_get_sizes", (Handle, const int64_t**))     \
@@ -20,10 +19,7 @@ using Handle = const void*;  // what torch calls AtenTensorHandle: the address o
   X(int32_t, data, "aoti_torch_get_data_ptr", (Handle, void**))            \
   X(int32_t, share, "aoti_torch_new_tensor_handle", (Handle, Handle*))     \
   X(int32_t, release, "aoti_torch_delete_tensor_object", (Handle))         \
-  X(int32_t, strided, "aoti_torch_layout_strided", ())                     \
-  X(int32_t, cpu, "aoti_torch_device_type_cpu", ())                        \
   X(Handle, gradient, "_ZNK3c1010TensorImpl4gradEv", (const void*))        \
-  X(bool, negative, "_ZN2at6native6is_negERKNS_6TensorE", (Handle))        \
   X(void, bump, "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE", (Handle))
 
 struct TorchAbi {
@@ -31,10 +27,17 @@ struct TorchAbi {
   LRDSL_TORCH_FUNCTIONS(LRDSL_POINTER)
 #undef LRDSL_POINTER
   int64_t offset = 0;               // of the handle in a Python tensor
+  int64_t keys_offset = 0;          // of the dispatch keys in a tensor
+  uint64_t plain_keys = 0;          // what they are for a dense CPU tensor: one that is sparse, on a device, negated,
+                                    // made for inference, or asks Python about itself has others
   const void* undefined = nullptr;  // what the handle of a missing gradient points to
 
   Handle of(const void* python_tensor) const { return static_cast<const char*>(python_tensor) + offset; }
   static const void* implementation(Handle tensor) { return *static_cast<const void* const*>(tensor); }
+  bool is_plain(Handle tensor) const {
+    return *reinterpret_cast<const uint64_t*>(static_cast<const char*>(implementation(tensor)) + keys_offset) ==
+           plain_keys;
+  }
   // Null if there is none.
   Handle gradient_of(Handle tensor) const {
     const Handle found = gradient(implementation(tensor));

@@ -145,6 +145,9 @@ class Optimizer(torch.optim.Optimizer):
 
         Also to be called after tensors in ``opt.state`` were replaced by hand.
         """
+        self._check_owner()
+        if not self._stepper.serves(self.param_groups, self.state):
+            self._rebuild()
         self._stepper.init_state()
 
     @property
@@ -196,7 +199,7 @@ class Optimizer(torch.optim.Optimizer):
         Args:
             value: A number, or a tensor with one element.
             metric: Its name, as in ``plateau(metric=...)``. Not ``grad_norm``: every step reports its own before it
-                updates, also when it is skipped then.
+                updates; one that is skipped reports nothing.
 
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).

@@ -6,6 +6,7 @@ from operator import attrgetter, is_, itemgetter
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lrdsl.optim.distributed import is_spread, local
@@ -19,13 +20,17 @@ _gradient = attrgetter("grad")
 _form: Callable[[Tensor], object] = attrgetter("shape", "dtype")
 
 
+def _is_special(grad: Tensor) -> bool:
+    return grad.is_neg() or grad.is_inference()
+
+
 class Batch:
     """What one step touches, checked again only where something that is compared has changed.
 
     Gradients come and go between steps, so none is kept. An allocator hands the address of one to another of a
     different layout, so that addresses of gradients prove nothing and may change freely. What is compared: address,
-    strides, shape and dtype of every parameter; strides, shape, dtype and negative bit of every gradient, which
-    ``grad.data = ...`` changes unseen.
+    strides, shape, dtype and negative bit of every parameter, and the inference mode; strides, shape, dtype, negative
+    bit and inference of every gradient, which ``grad.data = ...`` changes unseen.
 
     Attributes:
         param_groups: The groups it was made for.
@@ -91,10 +96,11 @@ class Batch:
         self.active = self._all if complete else [i for i, grad in enumerate(found) if grad is not None]
         try:
             addresses, forms = list(map(Tensor.data_ptr, params)), list(map(_form, params))
-            self._places = addresses, list(map(Tensor.stride, params)), forms
-            negative = any(map(Tensor.is_neg, grads)) and list(map(Tensor.is_neg, grads))
+            negative, mode = list(map(Tensor.is_neg, params)), torch.is_inference_mode_enabled()
+            self._places = addresses, list(map(Tensor.stride, params)), forms, negative, mode
+            special = any(map(_is_special, grads)) and [(grad.is_neg(), grad.is_inference()) for grad in grads]
             strides = all(map(Tensor.is_contiguous, grads)) or list(map(Tensor.stride, grads))
-            self._layouts = strides, list(map(_form, grads)), negative
+            self._layouts = strides, list(map(_form, grads)), special
             self.pointers = np.fromiter(map(Tensor.data_ptr, grads), np.uint64, len(grads))
         except RuntimeError:  # sparse tensors have neither address nor strides
             self.check_parameters()
@@ -129,10 +135,10 @@ class Batch:
                 check_gradient(self.names[index], self.locals[index], grad)
 
     def _each(self) -> Iterable[object]:
-        strides, forms, negative = self._layouts
+        strides, forms, special = self._layouts
         count = len(forms)
         strides = repeat(True, count) if strides is True else strides
-        return zip(strides, forms, negative or repeat(False, count), strict=True)
+        return zip(strides, forms, special or repeat(False, count), strict=True)
 
     def _check_memory(self, grads: list[Tensor]) -> None:
         for index, grad, pointer in zip(self.active, grads, self.pointers, strict=True):

@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from lrdsl.optim.groups import Group, number
 from lrdsl.optim.ownership import Publication
@@ -77,16 +78,28 @@ class Hypers:
         Raises:
             ValueError, TypeError: A value is out of range, or of another type.
         """
-        options = list(map(self._read_options, self._groups))
-        if options != self._options:
-            self.table[:] = list(map(self._read_group, range(len(self._groups)), self._groups))
-            self.structure = self.table["flags"].tobytes() + (self.table["momentum"] != 0.0).tobytes()
-            self._options, self._rates = options, []
+        if self._published.is_native:  # it writes into the table
+            self._options, self._rates = [], []
+        options = [tuple(map(_frozen, self._read_options(group))) for group in self._groups]
+        known = options == self._options
+        rows = [] if known else list(map(self._read_group, range(len(self._groups)), self._groups))
         rates = [float(group["lr"]) for group in self._groups]
         for i, index in self._scheduled:
             rates[index] = self._published.values[i]
+        if rates != self._rates and not all(0.0 <= rate < math.inf for rate in rates):
+            rates = [number(index, "lr", rate) for index, rate in enumerate(rates)]
+        # Nothing is written before everything has been read.
+        if not known:
+            self.table[:] = rows
+            self.structure = self.table["flags"].tobytes() + (self.table["momentum"] != 0.0).tobytes()
+            self._options, self._rates = options, []
         if rates != self._rates:
-            if not all(0.0 <= rate < math.inf for rate in rates):
-                rates = [number(index, "lr", rate) for index, rate in enumerate(rates)]
             self.table["lr"] = self._rates = rates
         self._published.watch()
+
+
+def _frozen(entry: Any) -> Any:
+    """An entry as it is now, if it can change in place."""
+    if isinstance(entry, Tensor):
+        return entry.tolist()
+    return tuple(map(_frozen, entry)) if isinstance(entry, tuple | list) else entry

@@ -64,6 +64,7 @@ class NativeStep:
         self._module = module
         self._arguments = kind, _address(hypers.table), len(hypers.table), addressof(control)
         self._walk: Any = None
+        self._kept: list[object] = []  # what the walk only borrows
         self.outdated = False
         self._stepped: list[Tensor] = []
         self._active: Any = slice(0)
@@ -125,7 +126,7 @@ class NativeStep:
                 p, row = batch.locals[index], rows[index]
                 wider = GRAD_FLOAT32 if grad.dtype != p.dtype else 0
                 row["flags"] = row["flags"] & ~GRAD_FLOAT32 | wider
-                direct = p.numel() and is_dense(p) and same_layout(p, grad) and not (p.is_neg() or grad.is_neg())
+                direct = p.numel() and _is_direct(p) and same_layout(p, grad) and not grad.is_neg()
                 (self._indirect.discard if direct else self._indirect.add)(index)
         indirect = self._indirect
         self._detours = [(i, index) for i, index in enumerate(batch.active) if index in indirect] if indirect else []
@@ -137,10 +138,11 @@ class NativeStep:
             self._held = list(self._parts(_tensors(state)))
             self._places = list(map(Tensor.data_ptr, self._held))
         if self._walk is None and self.walks and not walk_obstacle(self._module, batch.params):
-            tables = batch.param_groups, batch.params, state, Tensor, _address(rows)
-            self._walk = self._module.Walk(*tables)
+            self._state = state
+            self._walk = self._module.Walk(batch.param_groups, batch.params, state, Tensor, _address(rows))
         if self._walk is not None:
-            self._walk.accept([index for index in indirect if batch.params[index].numel()])
+            detours = [index for index in indirect if batch.params[index].numel()]
+            self._kept = self._walk.accept(sorted(self._planned), detours)
             self.outdated = False
 
     def _fill(self, index: int, p: Tensor, row: Any, tensors: State, started: bool) -> None:
@@ -229,7 +231,7 @@ class NativeStep:
                 continue
             copies.gradients.append(torch.empty_like(p, dtype=grad.dtype).copy_(grad))
             self._gradients[index] = copies.gradients[-1].data_ptr()
-            if not is_dense(p):
+            if not _is_direct(p):
                 stage = torch.empty_like(p).copy_(p)
                 copies.parameters.append((self._batch.locals[index], stage))
                 self._rows["p"][index] = stage.data_ptr()
@@ -279,6 +281,11 @@ def walk_obstacle(module: ModuleType, params: Sequence[Tensor]) -> str:
     if special := next((type(p).__name__ for p in params if type(p) not in (Tensor, Parameter)), ""):
         return f"there are parameters of type {special}"
     return torch_abi.obstacle(module)
+
+
+def _is_direct(p: Tensor) -> bool:
+    """Whether the elements can be written where they lie."""
+    return is_dense(p) and not p.is_neg()
 
 
 def _share_memory(grads: Sequence[Tensor]) -> bool:

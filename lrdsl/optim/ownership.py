@@ -110,6 +110,12 @@ class Publication:
         self._objects: list[object] = [None] * len(self.cells)
         self._versions: list[int] = []
         self._native: Any = None
+        self._kept: list[Group] = []
+
+    @property
+    def is_native(self) -> bool:
+        """Whether values are published past `Hypers`."""
+        return self._native is not None
 
     def compile(self, module: ModuleType, watched: Sequence[str], address: Callable[[int, str], int]) -> None:
         """From now on publish with one native call, if that can be done.
@@ -128,6 +134,7 @@ class Publication:
             program = cell.track.evaluator.address  # type: ignore[attr-defined]
             part = -1 if part is None else part
             cells.append((cell.index, key, part, program, cell.track.state, cell.binding.origin, where))
+        self._kept = list(self._groups)  # which the publisher only borrows
         self._native = module.Publisher(self._groups, list(watched), cells, self.values, self._objects)
 
     def watch(self) -> None:

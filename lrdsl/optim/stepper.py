@@ -12,7 +12,7 @@ from lrdsl.optim.distributed import Reach
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import MASTER, State, Wanted, prepare
-from lrdsl.optim.native_step import EmulatedStep, NativeStep
+from lrdsl.optim.native_step import EmulatedStep, NativeStep, walk_obstacle
 from lrdsl.optim.neighbours import MEASURE, ZERO, Control
 from lrdsl.optim.ownership import Publication
 from lrdsl.optim.python_step import PythonStep
@@ -88,6 +88,8 @@ class Stepper:
             native_step = EmulatedStep if backend == "emulated" else NativeStep
             self.backend = native_step(module, rules.kind, self._batch, self._hypers, control)
             self.why = f"the extension is live, with {module.isa()}"
+            if why := walk_obstacle(module, self._batch.params):
+                self.why += f"; tensors are compared in Python: {why}"
             published.compile(module, self._hypers.keys, self._hypers.address)
 
     def serves(self, param_groups: list[Group], state: object) -> bool:
@@ -103,7 +105,7 @@ class Stepper:
             undisturbed: The groups are as the last step read them.
             grad_scale: What the gradients are to be divided by, or None.
             found_inf: The step is skipped unless it is 0 or None.
-            report: Is told the norm of the gradients before the update, and may change the values of the groups.
+            report: Is told the norm of the gradients before an update, and may change the values of the groups.
 
         Returns:
             Whether the step was made; False if it was skipped.
@@ -129,7 +131,7 @@ class Stepper:
                 raise ValueError(self._reach.obstacle)
             if report is not None or self._reach.shared:
                 self._measure()
-        if report is not None:
+        if report is not None and not self._control.vetoed:
             report(self._control.norm)
             self._hypers.read()  # a momentum may have come
         applied = backend.run_at_once() if self._is_planned() else None

@@ -1,8 +1,9 @@
 """Finds in the imported torch what the compiled walk calls, and tries it out.
 
-The extension is not built against torch. Most of what it calls is torch's stable C interface; three C++ functions and
-the place where a Python tensor keeps its handle are not promised by anyone. So nothing is taken on trust: whatever is
-missing, or does not tell of a tensor what torch itself tells of it, is a reason to walk in Python instead.
+The extension is not built against torch. Most of what it calls is torch's stable C interface; two C++ functions, the
+place where a Python tensor keeps its handle and the place where a tensor keeps its dispatch keys are not promised by
+anyone. So nothing is taken on trust: whatever is missing, or does not tell of a tensor what torch itself tells of it,
+is a reason to walk in Python instead.
 """
 
 import ctypes
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ from torch.nn import Parameter
 
 LIBRARIES = ("libtorch_cpu", "libc10", "torch_cpu", "c10")
 SUFFIXES = (".so", ".dylib", ".dll")
+LARGEST_TENSOR = 184
+"""Bytes of a tensor that are looked through; torch's own object is not smaller."""
 
 
 @cache
@@ -30,10 +34,10 @@ def obstacle(module: ModuleType) -> str:
     missing = [name for name in module.TORCH_SYMBOLS if name not in addresses]
     if missing:
         return f"torch {torch.__version__} does not export {missing[0]}"
-    offset = _offset()
-    if offset is None:
-        return f"a tensor of torch {torch.__version__} keeps its handle in an unknown place"
-    module.bind_torch(addresses, offset, torch.empty(0))
+    offset, keys_offset = _offset(), _keys_offset()
+    if offset is None or keys_offset is None:
+        return f"a tensor of torch {torch.__version__} keeps its handle or its keys in an unknown place"
+    module.bind_torch(addresses, offset, keys_offset, _keys(torch.empty(0)), torch.empty(0))
     for tensor in _samples():
         told, known = module.describe(tensor), _description(tensor)
         if told != known:
@@ -67,6 +71,27 @@ def _offset() -> int | None:
     return None
 
 
+def _keys(tensor: Tensor) -> int:
+    return int(torch._C._dispatch_keys(tensor).raw_repr())
+
+
+def _keys_offset() -> int | None:
+    """Where in a tensor its dispatch keys lie: at the one word that holds what torch says they are."""
+    probes = torch.zeros(2), torch._neg_view(torch.zeros(2)), torch.zeros(1, dtype=torch.bfloat16, device="meta")
+    for offset in range(0, LARGEST_TENSOR, 8):
+        if all(ctypes.c_uint64.from_address(t._cdata + offset).value == _keys(t) for t in probes):
+            return offset
+    return None
+
+
+class _Dispatching(Tensor):
+    """A tensor that asks Python."""
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        return func(*args, **(kwargs or {}))
+
+
 def _samples() -> Iterator[Tensor]:
     yield torch.zeros(())
     yield torch.zeros(0, 3)
@@ -77,6 +102,11 @@ def _samples() -> Iterator[Tensor]:
     yield torch._neg_view(torch.ones(3))
     yield torch.zeros(2, 2).to_sparse()
     yield torch.zeros(2, device="meta")
+    yield torch.zeros(2).as_subclass(_Dispatching)
+    yield torch.zeros(2, dtype=torch.complex64).conj()
+    with torch.inference_mode():
+        inference = torch.zeros(2)
+    yield inference
     parameter = Parameter(torch.zeros(4))
     yield parameter
     parameter.grad = torch.ones(4)
@@ -116,14 +146,14 @@ DTYPES = {
 def _description(tensor: Tensor) -> tuple[object, ...]:
     """What the extension must say of it."""
     grad = tensor.grad
-    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+    special = tensor.is_neg() or tensor.is_conj() or tensor.is_inference() or isinstance(tensor, _Dispatching)
+    if special or tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False, grad is not None
     return (
         True,
         grad is not None,
         tensor.data_ptr(),
         DTYPES[tensor.dtype],
-        tensor.is_neg(),
         [*tensor.shape, *tensor.stride()],
         0 if grad is None else grad._cdata,
     )

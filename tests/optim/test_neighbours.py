@@ -330,7 +330,7 @@ def test_acts_on_the_same_update(backend: str, clip: float | None) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_report_counts_when_the_step_is_skipped(backend: str) -> None:
+def test_a_skipped_step_reports_nothing(backend: str) -> None:
     (p,) = parameters([(4,)])
     optimizer = lrdsl.SGD([p], lr=1.0, schedule=PLATEAU, skip_nonfinite=True, backend=backend)
     rates = []
@@ -338,7 +338,7 @@ def test_a_report_counts_when_the_step_is_skipped(backend: str) -> None:
         p.grad = torch.full((4,), size / 2)
         optimizer.step()
         rates.append(optimizer.param_groups[0]["lr"])
-    assert rates == [1.0, 0.5, 0.5, 0.25, 0.25]
+    assert rates == [1.0] * 5  # an inf or nan would have counted as a bad report
     assert (optimizer.clock, optimizer.skipped) == (3, 2)
 
 
