@@ -1,4 +1,4 @@
-"""Faults that review found between two steps, one test each: the native step with either walk, and the one in Python."""
+"""Faults that review found between two steps, one test each: native with either walk, and in Python."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def _clear_all(optimizer: Any, p: Parameter) -> None:
 
 @pytest.mark.parametrize("change", [_delete_state, _empty_state, _clear_all])
 @pytest.mark.parametrize("kind", [ADAM, AMSGRAD, MOMENTUM], ids=["adam", "amsgrad", "momentum"])
-def test_state_goes_while_its_parameter_rests(kind: Kind, change: Callable[[Any, Parameter], None], backend: str) -> None:
+def test_state_goes_while_its_parameter_rests(
+    kind: Kind, change: Callable[[Any, Parameter], None], backend: str
+) -> None:
     pair = Pair(kind, backend)
     pair.step(0)
     pair.step(1)
@@ -289,7 +291,9 @@ def test_a_refused_rate_is_put_back(backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "publish", [lambda optimizer: optimizer.observe(1.0), lambda optimizer: optimizer.set_clock(5)], ids=["observe", "clock"]
+    "publish",
+    [lambda optimizer: optimizer.observe(1.0), lambda optimizer: optimizer.set_clock(5)],
+    ids=["observe", "clock"],
 )
 def test_the_other_beta_is_edited_between_publications(publish: Callable[[Any], None], backend: str) -> None:
     text = "lr = constant(0.1) | plateau(patience=5); beta1 = linear(10, from=0.9, to=0.5)"
@@ -311,9 +315,7 @@ def test_a_value_that_returns_while_the_rate_is_held(backend: str) -> None:
         pair.theirs.param_groups[0]["weight_decay"] = value
         pair.step(step)
     pair.assert_equal()
-    assert pair.ours.doctor()["faults"] == [
-        "group 0: lr has no usable value at update 3; the last one was held"
-    ]
+    assert pair.ours.doctor()["faults"] == ["group 0: lr has no usable value at update 3; the last one was held"]
 
 
 def test_betas_edited_in_place(backend: str) -> None:
@@ -339,7 +341,9 @@ def test_a_weight_decay_tensor_edited_in_place(backend: str) -> None:
 
 
 def test_betas_as_a_list_do_not_stop_the_clock(backend: str) -> None:
-    optimizer = lrdsl.Adam(parameters([(3,)]), lr=0.1, schedule="lr = linear(10); beta1 = constant(0.5)", backend=backend)
+    optimizer = lrdsl.Adam(
+        parameters([(3,)]), lr=0.1, schedule="lr = linear(10); beta1 = constant(0.5)", backend=backend
+    )
     group = optimizer.param_groups[0]
     group["betas"] = [group["betas"][0], 0.99]
     optimizer.set_clock(5)

@@ -19,7 +19,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 
-from hypothesis import HealthCheck, given, settings  # noqa: E402
+from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import Parameter  # noqa: E402
@@ -33,11 +33,12 @@ pytestmark = needs_native
 LIVES = int(os.environ.get("LRDSL_LIVES", "0"))
 RATE = 0.05
 SHAPES = [(), (0,), (7,), (3, 4), (2, 3, 4), (33,)]
-FLOOD = "lr = linear(30, to=0.5x); "
+LINEAR = "lr = linear(30, to=0.5x); "
 SCHEDULES = {
-    "SGD": FLOOD + "momentum = expr(where(mod(floor(step / 3), 2) < 1, 0, 0.8)); weight_decay = expr(0.01 * mod(step, 3))",
-    "Adam": FLOOD + "beta1 = expr(0.5 + 0.1 * mod(step, 3)); eps = expr(0.00001 * (1 + mod(step, 2)))",
-    "AdamW": FLOOD + "beta2 = expr(where(step == 5, log(0 - 1), 0.9)); weight_decay = expr(0.1 * mod(step, 2))",
+    "SGD": LINEAR
+    + "momentum = expr(where(mod(floor(step / 3), 2) < 1, 0, 0.8)); weight_decay = expr(0.01 * mod(step, 3))",
+    "Adam": LINEAR + "beta1 = expr(0.5 + 0.1 * mod(step, 3)); eps = expr(0.00001 * (1 + mod(step, 2)))",
+    "AdamW": LINEAR + "beta2 = expr(where(step == 5, log(0 - 1), 0.9)); weight_decay = expr(0.1 * mod(step, 2))",
 }
 """What else there may be scheduled."""
 OWN = {"SGD": {"momentum": [0.0, 0.9]}, "Adam": {"amsgrad": [False, True]}, "AdamW": {"amsgrad": [False, True]}}
@@ -59,14 +60,25 @@ class Side:
         return key not in str([group["schedule"] for group in self.optimizer.param_groups])
 
 
+Edit = Callable[[Side, Parameter, Random], None]
+EDITS: list[Edit] = []
+
+
+def edit(function: Edit) -> Edit:
+    EDITS.append(function)
+    return function
+
+
 # --- what may happen between two steps ------------------------------------------------------------------------------
 
 
-def _rest(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def rest(side: Side, p: Parameter, random: Random) -> None:
     p.grad = None
 
 
-def _wide_gradient(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def wide_gradient(side: Side, p: Parameter, random: Random) -> None:
     if p.grad is not None and p.dtype in HALVES:
         p.grad_dtype = None
         p.grad = p.grad.float()
@@ -84,54 +96,67 @@ def _layout(tensor: Tensor, random: Random) -> Tensor:
     return tensor.resolve_neg().clone(memory_format=torch.contiguous_format)
 
 
-def _gradient_layout(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def gradient_layout(side: Side, p: Parameter, random: Random) -> None:
     if p.grad is not None:
         p.grad = _layout(p.grad, random)
 
 
-def _shared_gradient(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def shared_gradient(side: Side, p: Parameter, random: Random) -> None:
     for q in side.params:
         if q.grad is not None and q is not p and (q.shape, q.grad.dtype) == (p.shape, p.dtype):
             p.grad = q.grad
 
 
-def _expanded_gradient(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def expanded_gradient(side: Side, p: Parameter, random: Random) -> None:
     if not side.optimizer.neighbours.zero_grads:
         p.grad = torch.ones((), dtype=p.dtype).expand(p.shape)
 
 
-def _infinite_gradient(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def infinite_gradient(side: Side, p: Parameter, random: Random) -> None:
     if side.optimizer.neighbours.skip_nonfinite and p.grad is not None:
         p.grad = p.grad * float("inf")
 
 
-def _other_memory(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def other_memory(side: Side, p: Parameter, random: Random) -> None:
     p.data = _layout(p.data, random)
 
 
-def _state_replaced(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def state_replaced(side: Side, p: Parameter, random: Random) -> None:
     for key, tensor in side.optimizer.state.get(p, {}).items():
-        side.optimizer.state[p][key] = tensor.clone() if key == "step" else _layout(tensor.clone(), random).resolve_neg()
+        side.optimizer.state[p][key] = (
+            tensor.clone() if key == "step" else _layout(tensor.clone(), random).resolve_neg()
+        )
 
 
-def _state_deleted(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def state_deleted(side: Side, p: Parameter, random: Random) -> None:
     side.optimizer.state.pop(p, None)
 
 
-def _state_emptied(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def state_emptied(side: Side, p: Parameter, random: Random) -> None:
     side.optimizer.state.get(p, {}).clear()
 
 
-def _all_state_cleared(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def all_state_cleared(side: Side, p: Parameter, random: Random) -> None:
     side.optimizer.state.clear()
 
 
-def _step_edited(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def step_edited(side: Side, p: Parameter, random: Random) -> None:
     if "step" in side.optimizer.state.get(p, {}):
         side.optimizer.state[p]["step"].fill_(random.randrange(1, 50))
 
 
-def _option(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def option(side: Side, p: Parameter, random: Random) -> None:
     group = random.choice(side.optimizer.param_groups)
     choices: dict[str, list[Any]] = {
         "weight_decay": [0.0, 0.1, torch.tensor(0.05)],
@@ -145,7 +170,8 @@ def _option(side: Side, p: Parameter, random: Random) -> None:
         group[key] = copy.copy(random.choice(choices[key]))
 
 
-def _betas(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def betas(side: Side, p: Parameter, random: Random) -> None:
     for group in side.optimizer.param_groups:
         if "betas" in group:
             first, second = group["betas"]
@@ -153,7 +179,8 @@ def _betas(side: Side, p: Parameter, random: Random) -> None:
             group["betas"] = random.choice([list, tuple])([first, second])
 
 
-def _refused_option(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def refused_option(side: Side, p: Parameter, random: Random) -> None:
     group = random.choice(side.optimizer.param_groups)
     key = random.choice([key for key in ("lr", "weight_decay") if side.free(key)] or ["maximize"])
     before = group[key], group["maximize"]
@@ -163,7 +190,8 @@ def _refused_option(side: Side, p: Parameter, random: Random) -> None:
     group[key], group["maximize"] = before
 
 
-def _refused_gradient(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def refused_gradient(side: Side, p: Parameter, random: Random) -> None:
     before, p.grad = p.grad, torch.ones_like(p)
     p.grad.data = torch.ones(*p.shape, 2, dtype=p.dtype)
     with pytest.raises(ValueError, match="expected shape"):
@@ -171,7 +199,8 @@ def _refused_gradient(side: Side, p: Parameter, random: Random) -> None:
     p.grad = before
 
 
-def _foreign_write(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def foreign_write(side: Side, p: Parameter, random: Random) -> None:
     group = random.choice(side.optimizer.param_groups)
     if group["schedule"] is not None:
         before, group["lr"] = group["lr"], 0.3
@@ -180,56 +209,58 @@ def _foreign_write(side: Side, p: Parameter, random: Random) -> None:
         group["lr"] = before
 
 
-def _observe(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def observe(side: Side, p: Parameter, random: Random) -> None:
     if not side.free("metric=loss"):
         side.optimizer.observe(random.random())
 
 
-def _clock(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def clock(side: Side, p: Parameter, random: Random) -> None:
     side.optimizer.set_clock(random.randrange(30))
 
 
-def _init_state(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def init_state(side: Side, p: Parameter, random: Random) -> None:
     side.optimizer.init_state()
 
 
-def _freeze(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def freeze(side: Side, p: Parameter, random: Random) -> None:
     p.requires_grad_(not p.requires_grad)
 
 
-def _swap(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def swap(side: Side, p: Parameter, random: Random) -> None:
     side.optimizer.state.pop(p, None)
     for group in side.optimizer.param_groups:
         group["params"][:] = [Parameter(-p.detach()) if q is p else q for q in group["params"]]
 
 
-def _reverse(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def reverse(side: Side, p: Parameter, random: Random) -> None:
     random.choice(side.optimizer.param_groups)["params"].reverse()
 
 
-def _add_group(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def add_group(side: Side, p: Parameter, random: Random) -> None:
     if len(side.optimizer.param_groups) < 4:
         side.optimizer.add_param_group({"params": [Parameter(torch.full((5,), random.random()))]})
 
 
-def _load(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def load(side: Side, p: Parameter, random: Random) -> None:
     side.optimizer.load_state_dict(copy.deepcopy(side.optimizer.state_dict()))
 
 
-def _copied(side: Side, p: Parameter, random: Random) -> None:
+@edit
+def copied(side: Side, p: Parameter, random: Random) -> None:
     clone = random.choice([copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))])
     before = side.params
     side.optimizer = clone(side.optimizer)
     for old, new in zip(before, side.params, strict=True):
         new.grad_dtype = old.grad_dtype
         new.grad = old.grad
-
-
-Edit = Callable[[Side, Parameter, Random], None]
-EDITS: list[Edit] = [
-    edit for name, edit in list(globals().items()) if name.startswith("_") and getattr(edit, "__module__", "") == __name__
-    and list(edit.__annotations__) == ["side", "p", "random", "return"]
-]
 
 
 # --- a life ---------------------------------------------------------------------------------------------------------
@@ -260,19 +291,92 @@ def _born(kind: str, random: Random) -> Callable[[str], Any]:
     return make
 
 
+def _fill(side: Side, random: Random) -> None:
+    """Most parameters get a new gradient, some of those in the memory of the last one."""
+    generator = torch.Generator().manual_seed(random.randrange(2**31))
+    for p in side.params:
+        grad = torch.randn(p.shape, generator=generator).to(p.dtype)
+        if p.grad is not None and p.grad.is_contiguous() and p.grad.dtype == p.dtype and random.random() < 0.5:
+            p.grad.copy_(grad)
+        elif random.random() < 0.9:
+            p.grad = grad
+
+
 def _step(side: Side, random: Random) -> None:
-    scale, found = random.choice([None, None, 4.0, 1024.0]), random.choice([None, None, 0.0, 1.0])
+    scale, found = random.choice([None, None, 4.0, 1024.0]), random.choice([None, None, None, 0.0, 1.0])
     side.optimizer.grad_scale = None if scale is None else torch.tensor(scale)
     side.optimizer.found_inf = None if found is None else torch.tensor(found)
     side.optimizer.step()
     del side.optimizer.grad_scale, side.optimizer.found_inf
 
 
-def _fill(side: Side, random: Random) -> None:
-    generator = torch.Generator().manual_seed(random.randrange(2**31))
+def _told(side: Side) -> Any:
+    """What must be equal on all sides: clock, skipped steps, every option and published value, what state there is."""
+    options = [{key: entry for key, entry in group.items() if key != "params"} for group in side.optimizer.param_groups]
+    keys = [list(side.optimizer.state.get(p, {})) for p in side.params]
+    return side.optimizer.clock, side.optimizer.skipped, repr(options), keys
+
+
+def _tensors(side: Side) -> list[Tensor]:
+    """Parameters, gradients and state, where they may be written."""
+    found = []
     for p in side.params:
-        grad = torch.randn(p.shape, generator=generator).to(p.dtype)
-        if p.grad is not None and p.grad.dtype == p.dtype and 0 not in p.grad.stride() and random.random() < 0.5:
-            p.grad.copy_(grad)
-        elif random.random() < 0.9:
-            p.grad = grad
+        found += [p.detach(), *([] if p.grad is None else [p.grad]), *side.optimizer.state.get(p, {}).values()]
+    return found
+
+
+def _bits(side: Side) -> list[bytes]:
+    plain = (tensor.resolve_neg().contiguous().flatten() for tensor in _tensors(side))
+    return [tensor.view(torch.uint8).numpy().tobytes() for tensor in plain]
+
+
+def _align(side: Side, reference: Side) -> None:
+    """Compare within the bound of one step, then continue from the same values."""
+    for tensor, value in zip(_tensors(side), _tensors(reference), strict=True):
+        assert tensor.dtype == value.dtype
+        wide = value.float() if value.dtype in HALVES else value
+        assert_close([tensor], [wide], RATE, spread=2.0)  # type: ignore[list-item]
+        if not torch.equal(tensor, value):
+            tensor.copy_(value)
+
+
+Round = tuple[list[Edit], int]
+
+
+def _live(kind: str, birth: int, rounds: list[Round], other: Side) -> None:
+    """``other``: whose bits have to be those of the native step with the compiled walk."""
+    make = _born(kind, Random(birth))
+    native, python = Side(make("native"), compiled=True), Side(make("python"))
+    other.optimizer = make(other.optimizer)
+    for edits, seed in rounds:
+        for act in (_fill, *edits, _step):
+            for side in (native, other, python):
+                random = Random(f"{seed} {act.__name__}")
+                with patch.object(NativeStep, "walks", side.compiled):
+                    act(side, random) if act in (_fill, _step) else act(side, random.choice(side.params), random)
+            assert _told(native) == _told(other) == _told(python)
+        assert _bits(native) == _bits(other)
+        _align(python, native)
+
+
+ROUNDS = st.lists(
+    st.tuples(st.lists(st.sampled_from(EDITS), max_size=3), st.integers(0, 2**31)), min_size=8, max_size=12
+)
+KINDS = st.sampled_from(sorted(SCHEDULES))
+LIFE = {"kind": KINDS, "birth": st.integers(0, 2**31), "rounds": ROUNDS}
+
+
+def lives(count: int) -> settings:
+    return settings(max_examples=LIVES or count, deadline=None, derandomize=not LIVES)
+
+
+@given(**LIFE)
+@lives(150)
+def test_the_walk_does_not_show(kind: str, birth: int, rounds: list[Round]) -> None:
+    _live(kind, birth, rounds, Side("native"))
+
+
+@given(**LIFE)
+@lives(20)
+def test_the_device_bodies_do_not_show(kind: str, birth: int, rounds: list[Round]) -> None:
+    _live(kind, birth, rounds, Side("emulated"))
