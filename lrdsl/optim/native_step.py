@@ -75,6 +75,7 @@ class NativeStep:
         self._runs_left = 0
         self._held: list[Tensor] = []  # so that no address of the table is ever freed
         self._places: list[int] = []
+        self._counts: dict[int, Tensor] = {}  # the published steps of planned rows
 
     @staticmethod
     def calls(module: ModuleType) -> tuple[Call, Call]:
@@ -89,7 +90,12 @@ class NativeStep:
             places = list(map(Tensor.data_ptr, self._parts(chain.from_iterable(map(dict.values, state.values())))))
         except TypeError:  # something beside tensors; whether that changed is unknown
             return True
-        return places != self._places or self._runs_left <= 0
+        return places != self._places or self._runs_left <= 0 or self._is_miscounted()
+
+    def _is_miscounted(self) -> bool:
+        """Whether a step that is published is not the one that was counted."""
+        counts = self._counts
+        return list(map(Tensor.item, counts.values())) != self._rows["step"][list(counts)].tolist()
 
     def missing(self) -> list[int]:
         """Which of the parameters with a gradient have no row yet."""
@@ -104,6 +110,7 @@ class NativeStep:
         self._runs_left = sys.maxsize
         self._retired |= self._planned
         self._planned = set()
+        self._counts = {}
 
     def plan(
         self,
@@ -159,6 +166,7 @@ class NativeStep:
             raise ValueError(f"{self._batch.names[index]} or its state has no memory: a storage was freed")
         if "step" in tensors:
             self._count_in(row, tensors["step"])
+            self._counts[index] = tensors["step"]
 
     def holds(self, param_groups: list[Group]) -> bool:
         """Whether these are still the groups, with the same parameters."""
