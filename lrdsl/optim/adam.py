@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from math import sqrt
 
 import torch
@@ -37,6 +38,12 @@ def _state_keys(hyper: Hyper) -> tuple[str, ...]:
     return (*keys, "max_exp_avg_sq") if hyper.flags & AMSGRAD else keys
 
 
+@lru_cache(maxsize=64)
+def _bias(beta: float, t: int) -> float:
+    """What a moment that began at 0 lacks after ``t`` updates; the bits of the native step's. Most tensors share it."""
+    return 1 - power(beta, float(t))
+
+
 def _update(p: Tensor, grad: Tensor, state: State, hyper: Hyper, started: bool) -> None:
     t = int(state["step"]) + 1
     m, v = state["exp_avg"], state["exp_avg_sq"]
@@ -50,9 +57,8 @@ def _update(p: Tensor, grad: Tensor, state: State, hyper: Hyper, started: bool) 
     v.mul_(hyper.beta2).addcmul_(grad, grad, value=1 - hyper.beta2)
     if hyper.flags & AMSGRAD:
         v = torch.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-    # The powers have the bits of the native step's.
-    root = v.sqrt().div_(sqrt(1 - power(hyper.beta2, float(t)))).add_(hyper.eps)
-    p.addcdiv_(m, root, value=-(hyper.lr / (1 - power(hyper.beta1, float(t)))))
+    root = v.sqrt().div_(sqrt(_bias(hyper.beta2, t))).add_(hyper.eps)
+    p.addcdiv_(m, root, value=-(hyper.lr / _bias(hyper.beta1, t)))
     write_step(state, t)
 
 
