@@ -247,6 +247,18 @@ def test_a_parameter_becomes_a_negated_view(kind: Kind, backend: str) -> None:
     pair.assert_equal()
 
 
+@pytest.mark.parametrize("masters", [False, True])
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_a_negated_view_in_low_precision(dtype: torch.dtype, masters: bool, backend: str) -> None:
+    p = Parameter(torch.arange(1.0, 8.0, dtype=dtype))
+    optimizer = lrdsl.SGD([p], lr=0.5, master_weights=masters, backend=backend)
+    p.data = torch._neg_view(-p.data)
+    for step in range(3):
+        p.grad = torch.ones(7, dtype=dtype)
+        optimizer.step()
+        assert p.tolist() == [start - 0.5 * (step + 1) for start in range(1, 8)]
+
+
 def test_a_shared_gradient_together_with_a_first_one(backend: str) -> None:
     """None is zeroed before all have been seen."""
     pair = Pair(SGD, backend, zero_grads=True)

@@ -57,8 +57,11 @@ class Side:
 
     def free(self, key: str) -> bool:
         """Whether no schedule governs this option."""
-        return key not in str([group["schedule"] for group in self.optimizer.param_groups])
+        texts = [group["schedule"] for group in self.optimizer.param_groups]
+        return texts[0] is None or (key != "lr" and key not in texts[0])
 
+
+# --- what may happen between two steps ------------------------------------------------------------------------------
 
 Edit = Callable[[Side, Parameter, Random], None]
 EDITS: list[Edit] = []
@@ -67,9 +70,6 @@ EDITS: list[Edit] = []
 def edit(function: Edit) -> Edit:
     EDITS.append(function)
     return function
-
-
-# --- what may happen between two steps ------------------------------------------------------------------------------
 
 
 @edit
@@ -182,12 +182,14 @@ def betas(side: Side, p: Parameter, random: Random) -> None:
 @edit
 def refused_option(side: Side, p: Parameter, random: Random) -> None:
     group = random.choice(side.optimizer.param_groups)
-    key = random.choice([key for key in ("lr", "weight_decay") if side.free(key)] or ["maximize"])
-    before = group[key], group["maximize"]
-    group[key], group["maximize"] = float("nan"), True
-    with pytest.raises((ValueError, TypeError)):
-        side.optimizer.step()
-    group[key], group["maximize"] = before
+    keys = [key for key in ("lr", "weight_decay") if side.free(key)]
+    if keys:
+        key = random.choice(keys)
+        before = group[key], group["maximize"]
+        group[key], group["maximize"] = float("nan"), not group["maximize"]
+        with pytest.raises(ValueError, match=key):
+            side.optimizer.step()
+        group[key], group["maximize"] = before
 
 
 @edit
@@ -211,7 +213,7 @@ def foreign_write(side: Side, p: Parameter, random: Random) -> None:
 
 @edit
 def observe(side: Side, p: Parameter, random: Random) -> None:
-    if not side.free("metric=loss"):
+    if any("loss" in schedule.metrics for schedule in side.optimizer.schedules if schedule):
         side.optimizer.observe(random.random())
 
 
@@ -326,16 +328,19 @@ def _tensors(side: Side) -> list[Tensor]:
 
 
 def _bits(side: Side) -> list[bytes]:
-    plain = (tensor.resolve_neg().contiguous().flatten() for tensor in _tensors(side))
+    plain = (tensor.resolve_neg().flatten().clone(memory_format=torch.contiguous_format) for tensor in _tensors(side))
     return [tensor.view(torch.uint8).numpy().tobytes() for tensor in plain]
 
 
 def _align(side: Side, reference: Side) -> None:
     """Compare within the bound of one step, then continue from the same values."""
+    clipped = (
+        reference.optimizer.neighbours.max_grad_norm is not None
+    )  # by a norm that float32 gradients have a part in
     for tensor, value in zip(_tensors(side), _tensors(reference), strict=True):
         assert tensor.dtype == value.dtype
-        wide = value.float() if value.dtype in HALVES else value
-        assert_close([tensor], [wide], RATE, spread=2.0)  # type: ignore[list-item]
+        wide = value.float() if value.dtype in HALVES or clipped else value
+        assert_close([tensor.float() if clipped and tensor.dtype not in HALVES else tensor], [wide], RATE, spread=2.0)
         if not torch.equal(tensor, value):
             tensor.copy_(value)
 
