@@ -19,6 +19,7 @@ import lrdsl  # noqa: E402
 from lrdsl.optim import torch_abi  # noqa: E402
 from lrdsl.optim.native_step import NativeStep  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
+    HALVES,
     STEPS,
     Kind,
     assert_close,
