@@ -242,7 +242,7 @@ class Walk {
       }
     }
     apart_ = apart_ && zero && !moved && found == APPLIED;
-    if (found == CHANGED || (large_ && !hold_gradients(held))) return CHANGED;
+    if (found == CHANGED || !steps_counted() || (large_ && !hold_gradients(held))) return CHANGED;
     if (zero && found == APPLIED && !apart_) {
       apart_ = gradients_apart();
       if (!apart_) return INDIRECT;  // one must not be zeroed before the other was seen
@@ -257,7 +257,6 @@ class Walk {
     if (!known.parameter.same(p)) return CHANGED;
     const Handle g = torch.gradient_of(p);
     if (g == nullptr) return APPLIED;
-    if (!counted(rows_[at])) return CHANGED;
     void* data = nullptr;
     if (!known.planned || !known.gradient.fits(g, &data)) return CHANGED;
     const bool empty = rows_[at].n == 0;
@@ -266,11 +265,18 @@ class Walk {
     return known.detour ? INDIRECT : APPLIED;
   }
 
-  // Whether the step that is published is the one that was counted.
-  static bool counted(const TensorRow& row) {
-    if (row.step_out == 0) return true;
-    if ((row.flags & STEP_FLOAT64) != 0) return *pointer<double>(row.step_out) == static_cast<double>(row.step);
-    return *pointer<float>(row.step_out) == static_cast<float>(row.step);
+  // Whether the steps that are published are those that were counted. Only once the state is known to be where it was.
+  bool steps_counted() const {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      if (i + AHEAD < parameters_.size()) __builtin_prefetch(pointer<void>(rows_[i + AHEAD].step_out));
+      const TensorRow& row = rows_[i];
+      if (row.g == 0 || row.step_out == 0) continue;
+      const auto step = static_cast<double>(row.step);
+      const bool wide = (row.flags & STEP_FLOAT64) != 0;
+      if ((wide ? *pointer<double>(row.step_out) : static_cast<double>(*pointer<float>(row.step_out))) != step)
+        return false;
+    }
+    return true;
   }
 
   bool hold_gradients(const Held& held) const {

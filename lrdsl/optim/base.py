@@ -22,6 +22,7 @@ from lrdsl.optim.groups import (
     named_parameters,
     own_copy,
     report,
+    scale_rate,
     settle,
 )
 from lrdsl.optim.moments import blank_momentum
@@ -244,7 +245,7 @@ class Optimizer(torch.optim.Optimizer):
         """
         if self._ready:
             self._check_owner()
-        super().add_param_group(own_copy(param_group))
+        super().add_param_group(scale_rate(own_copy(param_group), self.defaults["lr"]))
         if self._ready:
             try:
                 self._admit([len(self.param_groups) - 1])

@@ -138,6 +138,23 @@ def own_copy(group: object) -> Group:
     return copied
 
 
+def scale_rate(group: Group, rate: Any) -> Group:
+    """A group that asks for a share of the optimizer's rate, ``lr_scale``, with that rate.
+
+    Raises:
+        ValueError, TypeError: As `number`.
+    """
+    if "lr_scale" not in group:
+        return group
+    scale = group["lr_scale"]
+    if not isinstance(scale, Real) or isinstance(scale, bool):
+        raise TypeError(f"expected lr_scale to be a number, got {scale!r}")
+    if not 0.0 <= scale < math.inf:
+        raise ValueError(f"expected lr_scale to be a finite number >= 0, got {scale!r}")
+    rate = group.get("lr", rate)
+    return group | {"lr": rate * scale} if isinstance(rate, Real | Tensor) else group  # to be refused
+
+
 def settle(group: Group, options: Collection[str]) -> Group:
     """A copy of a group whose options are plain numbers, and whose rate is its own if it is a tensor."""
     settled = dict(group)

@@ -36,7 +36,7 @@ def groups(
     Every keyword that is not listed below makes a group of that name: its value is a pattern, or a list of patterns,
     over the names of ``model.named_parameters()``. ``*`` stands for anything, dots included, ``?`` for one character,
     ``[ab]`` for one of these; case matters, and the whole name has to match. What no pattern matches is the group
-    ``other``. Every parameter that requires a gradient is in exactly one group; frozen ones are left out.
+    ``other``. Every parameter is in exactly one group, frozen ones too: a step passes over them until they are not.
 
     Where decay or layers tell parameters of one name apart, several groups share it: ``lr[head]`` means all of them,
     and each has its own base. So write their schedules relative to base (``cosine(1000)``, ``0.1x``): an absolute
@@ -54,6 +54,9 @@ def groups(
 
         lr(layer) = lr * layer_decay ** (last - layer)
 
+    Without ``lr`` here the factor is the group's ``lr_scale``, which lrdsl's optimizers apply to their own rate, but
+    torch's do not know.
+
     | parameter | layer |
     | --- | --- |
     | before the first block, in the order of the model: patches, embeddings, positions | 0 |
@@ -70,14 +73,15 @@ def groups(
         lr: Learning rate of the last layer; without ``layer_decay``, of every group. None: the optimizer's own.
         weight_decay: That of the groups that have any. None: the optimizer's own.
         no_decay: Whether norms and biases go without weight decay; patterns name parameters that do so besides.
-        layer_decay: Factor from each layer to the one before it. Needs ``lr``.
+        layer_decay: Factor from each layer to the one before it.
         layers: Patterns over ``model.named_modules()`` for the blocks, where they are not found or others are meant.
             Of nested ones the outermost count.
         **patterns: Name → patterns of a group.
 
     Returns:
-        Groups with ``params``, ``param_names``, ``name``, and as far as it was asked for ``lr``, ``weight_decay`` and
-        ``layer``; in the order in which the model first names one of their parameters. None is empty.
+        Groups with ``params``, ``param_names``, ``name``, and as far as it was asked for ``lr`` or ``lr_scale``,
+        ``weight_decay`` and ``layer``; in the order in which the model first names one of their parameters. None is
+        empty.
 
     Example:
         >>> import lrdsl
@@ -96,8 +100,8 @@ def groups(
         [0.001, 0.001, 0.01, 0.01]
 
     Raises:
-        ValueError: A pattern matches nothing; two groups match one parameter; nothing is left to train; a value is out
-            of range; ``layer_decay`` comes without ``lr``, or finds no blocks.
+        ValueError: A pattern matches nothing; two groups match one parameter; the model has no parameters; a value is
+            out of range; ``layer_decay`` finds no blocks.
         TypeError: The model is none, a pattern is no text, a value is no number.
 
     Source: no decay of one-dimensional parameters as in timm and nanoGPT; layers as in Clark et al. 2020, ELECTRA,
@@ -109,8 +113,6 @@ def groups(
         _check_number(what, value)
     if layer_decay is not None and not 0.0 < layer_decay <= 1.0:
         raise ValueError(f"expected layer_decay to be > 0 and <= 1, got {layer_decay!r}")
-    if layer_decay is not None and lr is None:
-        raise ValueError(f"layer_decay={layer_decay!r} needs the rate that it multiplies: give lr here, too")
     if layer_decay is None and layers is not None:
         raise ValueError("layers has a meaning only with layer_decay")
     aliases = _aliases(model)
@@ -120,14 +122,16 @@ def groups(
     last = max(depths.values(), default=0)
     found: dict[tuple[str, int, bool], list[tuple[str, nn.Parameter]]] = {}
     for parameter, (name, *_) in aliases.items():
-        if parameter.requires_grad:
-            key = owners.get(parameter, REST), depths.get(name, last), parameter not in undecayed
-            found.setdefault(key, []).append((name, parameter))
+        key = owners.get(parameter, REST), depths.get(name, last), parameter not in undecayed
+        found.setdefault(key, []).append((name, parameter))
     result: list[Group] = []
     for (owner, layer, decays), members in found.items():
         group: Group = {"params": [p for _, p in members], "param_names": [name for name, _ in members], "name": owner}
+        scale = None if layer_decay is None else layer_decay ** (last - layer)
         if lr is not None:
-            group["lr"] = lr if layer_decay is None else lr * layer_decay ** (last - layer)
+            group["lr"] = lr if scale is None else lr * scale
+        elif scale is not None:
+            group["lr_scale"] = scale
         if depths:
             group["layer"] = layer
         if not decays:
@@ -150,8 +154,8 @@ def _aliases(model: nn.Module) -> dict[nn.Parameter, list[str]]:
     aliases: dict[nn.Parameter, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         aliases.setdefault(parameter, []).append(name)
-    if not any(parameter.requires_grad for parameter in aliases):
-        raise ValueError("the model has no parameter that requires a gradient")
+    if not aliases:
+        raise ValueError("the model has no parameters")
     check_initialised([{"params": list(aliases), "param_names": [names[0] for names in aliases.values()]}])
     return aliases
 
@@ -166,8 +170,6 @@ def _owners(aliases: dict[nn.Parameter, list[str]], patterns: dict[str, Patterns
             raise ValueError(f"`{REST}` is the group of what no pattern matches: choose another name")
         matched = _matched(f"group `{owner}`", own, [name for names in aliases.values() for name in names], "parameter")
         members = [parameter for parameter, names in aliases.items() if not matched.isdisjoint(names)]
-        if not any(parameter.requires_grad for parameter in members):
-            raise ValueError(f"group `{owner}`: all of its parameters are frozen (requires_grad=False)")
         for parameter in members:
             if parameter in owners:
                 raise ValueError(

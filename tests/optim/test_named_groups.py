@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from typing import Any
 
@@ -94,8 +95,8 @@ def by_name(groups: list[dict[str, Any]], key: str, default: Any = None) -> dict
 
 
 def assert_partition(groups: list[dict[str, Any]], model: nn.Module) -> None:
-    """Every parameter to train once, under its first name; groups neither empty nor equal."""
-    wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    """Every parameter once, under its first name; groups neither empty nor equal."""
+    wanted = dict(model.named_parameters())
     listed = [pair for group in groups for pair in zip(group["param_names"], group["params"], strict=True)]
     assert len(listed) == len(wanted)
     assert all(wanted[name] is p for name, p in listed)
@@ -136,12 +137,19 @@ def test_a_pattern_means_the_whole_name_and_case_matters() -> None:
     }
 
 
-def test_frozen_parameters_are_left_out() -> None:
+def test_frozen_parameters_are_grouped_and_rest() -> None:
     model = ViT()
     model.stem.requires_grad_(False)
     groups = lrdsl.groups(model, body=["stem.*", "blocks.*"])
     assert_partition(groups, model)
-    assert not any(name.startswith("stem") for name in by_name(groups, "name"))
+    assert by_name(groups, "name") == by_name(lrdsl.groups(ViT(), body=["stem.*", "blocks.*"]), "name")
+    opt = lrdsl.AdamW(groups, lr=0.1)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.ones_like(p) if p.requires_grad else None
+    opt.step()
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if not name.startswith("stem")}
 
 
 def test_a_tied_parameter_is_listed_once_and_answers_to_all_its_names() -> None:
@@ -274,12 +282,20 @@ def test_listed_layers() -> None:
     ) == by_name(lrdsl.groups(ResNet(), lr=1.0, layer_decay=0.5), "layer")
 
 
-def test_freezing_moves_no_rate() -> None:
-    whole, part = ViT(), ViT()
-    part.classifier.requires_grad_(False)
-    rates = by_name(lrdsl.groups(whole, lr=1.0, layer_decay=0.75), "lr")
-    left = by_name(lrdsl.groups(part, lr=1.0, layer_decay=0.75), "lr")
-    assert left == {name: rate for name, rate in rates.items() if not name.startswith("classifier")}
+def test_without_a_rate_the_optimizers_own_is_scaled() -> None:
+    options = {"head": "classifier.*", "no_decay": True, "layer_decay": 0.75}
+    given = lrdsl.AdamW(lrdsl.groups(ViT(), lr=0.8, **options))
+    for lr in (0.8, torch.tensor(0.8, dtype=torch.float64)):
+        scaled = lrdsl.AdamW(lrdsl.groups(ViT(), **options), lr=lr, schedule="linear(10)")
+        assert [float(g["lr"]) for g in scaled.param_groups] == [g["lr"] for g in given.param_groups]
+        scaled.step()
+        assert scaled.param_groups[0]["lr"] == pytest.approx(0.9 * given.param_groups[0]["lr"])
+    added = {"params": [("extra", nn.Parameter(torch.zeros(2)))], "lr": 0.5, "lr_scale": 0.5}
+    given.add_param_group(added)
+    assert given.param_groups[-1]["lr"] == 0.25 and added["lr"] == 0.5
+    for scale, kind in ((-1.0, ValueError), (math.nan, ValueError), ("1", TypeError)):
+        with pytest.raises(kind, match="expected lr_scale to be a"):
+            lrdsl.SGD([{"params": [nn.Parameter(torch.zeros(2))], "lr_scale": scale}], lr=1.0)
 
 
 # --- with optimizers ------------------------------------------------------------------------------------------------
@@ -378,7 +394,7 @@ def test_any_model_is_partitioned(tree: nn.Module, data: st.DataObject) -> None:
     try:
         groups = lrdsl.groups(model, one=pattern, no_decay=data.draw(st.booleans()), **options)
     except ValueError as error:
-        assert "matches no parameter" in str(error) or "are frozen" in str(error)
+        assert "matches no parameter" in str(error)
         return
     assert_partition(groups, model)
     owners = by_name(groups, "name")
@@ -426,7 +442,6 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     ),
     "numbers as patterns": ({"head": [1]}, TypeError, "got list"),
     "layers alone": ({"layers": "blocks.*"}, ValueError, "layers has a meaning only with layer_decay"),
-    "no rate": ({"layer_decay": 0.75}, ValueError, "layer_decay=0.75 needs the rate that it multiplies: give lr"),
     "layer_decay of 0": (
         {"layer_decay": 0.0, "lr": 1.0},
         ValueError,
@@ -456,12 +471,8 @@ def test_what_is_refused(options: dict[str, Any], kind: type[Exception], message
 
 
 def test_models_that_are_refused() -> None:
-    frozen = ViT()
-    frozen.classifier.requires_grad_(False)
-    with pytest.raises(ValueError, match="group `head`: all of its parameters are frozen"):
-        lrdsl.groups(frozen, head="classifier.*")
-    with pytest.raises(ValueError, match="no parameter that requires a gradient"):
-        lrdsl.groups(frozen.requires_grad_(False))
+    with pytest.raises(ValueError, match="the model has no parameters"):
+        lrdsl.groups(nn.Identity())
     with pytest.raises(ValueError, match="found no numbered blocks"):
         lrdsl.groups(nn.Linear(2, 2), lr=1.0, layer_decay=0.5)
     with pytest.raises(ValueError, match="weight has no shape yet"):
