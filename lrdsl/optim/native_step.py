@@ -95,7 +95,8 @@ class NativeStep:
     def _is_miscounted(self) -> bool:
         """Whether a step that is published is not the one that was counted."""
         counts = self._counts
-        return list(map(Tensor.item, counts.values())) != self._rows["step"][list(counts)].tolist()
+        counted: list[int] = self._rows["step"][list(counts)].tolist()
+        return list(map(Tensor.item, counts.values())) != counted
 
     def missing(self) -> list[int]:
         """Which of the parameters with a gradient have no row yet."""
