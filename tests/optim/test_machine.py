@@ -323,7 +323,7 @@ def lives(count: int) -> settings:
 
 
 @given(**LIFE)
-@lives(100)
+@lives(60)
 def test_the_walk_does_not_show(kind: str, birth: int, rounds: list[Round]) -> None:
     _live(kind, birth, rounds, Side("native"))
 
