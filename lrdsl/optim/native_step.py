@@ -254,7 +254,8 @@ class NativeStep:
     def _finish_zeroing(self, grads: Sequence[Tensor]) -> None:
         """Zero what the kernel did not see, and tell autograd of the rest."""
         if not self._control.flags & ZERO:
-            torch._foreach_zero_(list(grads))
+            for grad in grads:  # torch's call for a list refuses negated ones
+                grad.zero_()
             return
         for position, _ in self._detours:
             grads[position].zero_()

@@ -286,6 +286,15 @@ def test_a_shared_gradient_together_with_a_first_one(backend: str) -> None:
     pair.assert_equal()
 
 
+def test_a_shared_negated_gradient_is_zeroed(backend: str) -> None:
+    first, second = (Parameter(torch.zeros(4)) for _ in range(2))
+    optimizer = lrdsl.SGD([first, second], lr=1.0, zero_grads=True, backend=backend)
+    first.grad = second.grad = torch._neg_view(-torch.ones(4))
+    optimizer.step()
+    assert [p.tolist() for p in (first, second, first.grad)] == [[-1.0] * 4, [-1.0] * 4, [0.0] * 4]
+    assert optimizer.clock == 1
+
+
 # --- options --------------------------------------------------------------------------------------------------------
 
 
