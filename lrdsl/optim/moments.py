@@ -122,7 +122,7 @@ def _missing(name: str, p: Tensor, keys: tuple[str, ...], present: State) -> Sta
             if not is_step_tensor(tensor) or (step >= FLOAT32_COUNTS and tensor.dtype != torch.float64):
                 tensors[key] = step_tensor(step)
         elif tensor is None:
-            tensors[key] = zeros_like(p).copy_(p.detach()) if key == MASTER else zeros_like(p)
+            tensors[key] = zeros_like(p).copy_(p.detach().resolve_neg()) if key == MASTER else zeros_like(p)
         else:
             check_fits(f"{key} of {name}", p, tensor)
             if not same_layout(layout, tensor):

@@ -95,7 +95,8 @@ class NativeStep:
     def _is_miscounted(self) -> bool:
         """Whether a step that is published is not the one that was counted."""
         counts = self._counts
-        return list(map(Tensor.item, counts.values())) != self._rows["step"][list(counts)].tolist()
+        counted: list[int] = self._rows["step"][list(counts)].tolist()
+        return list(map(Tensor.item, counts.values())) != counted
 
     def missing(self) -> list[int]:
         """Which of the parameters with a gradient have no row yet."""
@@ -253,7 +254,8 @@ class NativeStep:
     def _finish_zeroing(self, grads: Sequence[Tensor]) -> None:
         """Zero what the kernel did not see, and tell autograd of the rest."""
         if not self._control.flags & ZERO:
-            torch._foreach_zero_(list(grads))
+            for grad in grads:  # torch's call for a list refuses negated ones
+                grad.zero_()
             return
         for position, _ in self._detours:
             grads[position].zero_()

@@ -112,7 +112,7 @@ class PythonStep:
             wide = p.to(opmath(p)) if master is None else master
             self._update(wide, grad, state, hypers[batch.groups[index]], started)
             if wide is not p:
-                p.copy_(wide)
+                p.copy_(wide.to(p.dtype))  # torch 2.13 forgets the negative bit of float16 when it casts here
             if batch.spread:
                 whole |= {key: state[key] for key in ("step",) if key in state}  # it may be a new tensor
                 increment_version(batch.params[index])

@@ -19,6 +19,7 @@ import lrdsl  # noqa: E402
 from lrdsl.optim import torch_abi  # noqa: E402
 from lrdsl.optim.native_step import NativeStep  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
+    HALVES,
     STEPS,
     Kind,
     assert_close,
@@ -247,6 +248,18 @@ def test_a_parameter_becomes_a_negated_view(kind: Kind, backend: str) -> None:
     pair.assert_equal()
 
 
+@pytest.mark.parametrize("masters", [False, True])
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_a_negated_view_in_low_precision(dtype: torch.dtype, masters: bool, backend: str) -> None:
+    p = Parameter(torch.arange(1.0, 8.0, dtype=dtype))
+    optimizer = lrdsl.SGD([p], lr=0.5, master_weights=masters, backend=backend)
+    p.data = torch._neg_view(-p.data)
+    for step in range(3):
+        p.grad = torch.ones(7, dtype=dtype)
+        optimizer.step()
+        assert p.tolist() == [start - 0.5 * (step + 1) for start in range(1, 8)]
+
+
 def test_a_shared_gradient_together_with_a_first_one(backend: str) -> None:
     """None is zeroed before all have been seen."""
     pair = Pair(SGD, backend, zero_grads=True)
@@ -271,6 +284,15 @@ def test_a_shared_gradient_together_with_a_first_one(backend: str) -> None:
         step()
         assert all((p.grad == 0).all() for p in pair.members[0])
     pair.assert_equal()
+
+
+def test_a_shared_negated_gradient_is_zeroed(backend: str) -> None:
+    first, second = (Parameter(torch.zeros(4)) for _ in range(2))
+    optimizer = lrdsl.SGD([first, second], lr=1.0, zero_grads=True, backend=backend)
+    first.grad = second.grad = torch._neg_view(-torch.ones(4))
+    optimizer.step()
+    assert [p.tolist() for p in (first, second, first.grad)] == [[-1.0] * 4, [-1.0] * 4, [0.0] * 4]
+    assert optimizer.clock == 1
 
 
 # --- options --------------------------------------------------------------------------------------------------------

@@ -57,31 +57,11 @@ class Side:
 
     def free(self, key: str) -> bool:
         """Whether no schedule governs this option."""
-        return key not in str([group["schedule"] for group in self.optimizer.param_groups])
-
-
-Edit = Callable[[Side, Parameter, Random], None]
-EDITS: list[Edit] = []
-
-
-def edit(function: Edit) -> Edit:
-    EDITS.append(function)
-    return function
+        texts = [group["schedule"] for group in self.optimizer.param_groups]
+        return texts[0] is None or (key != "lr" and key not in texts[0])
 
 
 # --- what may happen between two steps ------------------------------------------------------------------------------
-
-
-@edit
-def rest(side: Side, p: Parameter, random: Random) -> None:
-    p.grad = None
-
-
-@edit
-def wide_gradient(side: Side, p: Parameter, random: Random) -> None:
-    if p.grad is not None and p.dtype in HALVES:
-        p.grad_dtype = None
-        p.grad = p.grad.float()
 
 
 def _layout(tensor: Tensor, random: Random) -> Tensor:
@@ -96,171 +76,141 @@ def _layout(tensor: Tensor, random: Random) -> Tensor:
     return tensor.resolve_neg().clone(memory_format=torch.contiguous_format)
 
 
-@edit
-def gradient_layout(side: Side, p: Parameter, random: Random) -> None:
-    if p.grad is not None:
-        p.grad = _layout(p.grad, random)
+class Edits:
+    """Each does the same on every side, as far as its random numbers are the same."""
 
+    def rest(side: Side, p: Parameter, random: Random) -> None:
+        p.grad = None
 
-@edit
-def shared_gradient(side: Side, p: Parameter, random: Random) -> None:
-    for q in side.params:
-        if q.grad is not None and q is not p and (q.shape, q.grad.dtype) == (p.shape, p.dtype):
-            p.grad = q.grad
+    def wide_gradient(side: Side, p: Parameter, random: Random) -> None:
+        if p.grad is not None and p.dtype in HALVES:
+            p.grad_dtype = None
+            p.grad = p.grad.float()
 
+    def gradient_layout(side: Side, p: Parameter, random: Random) -> None:
+        if p.grad is not None:
+            p.grad = _layout(p.grad, random)
 
-@edit
-def expanded_gradient(side: Side, p: Parameter, random: Random) -> None:
-    if not side.optimizer.neighbours.zero_grads:
-        p.grad = torch.ones((), dtype=p.dtype).expand(p.shape)
+    def shared_gradient(side: Side, p: Parameter, random: Random) -> None:
+        for q in side.params:
+            if q.grad is not None and q is not p and (q.shape, q.grad.dtype) == (p.shape, p.dtype):
+                p.grad = q.grad
 
+    def expanded_gradient(side: Side, p: Parameter, random: Random) -> None:
+        if not side.optimizer.neighbours.zero_grads:
+            p.grad = torch.ones((), dtype=p.dtype).expand(p.shape)
 
-@edit
-def infinite_gradient(side: Side, p: Parameter, random: Random) -> None:
-    if side.optimizer.neighbours.skip_nonfinite and p.grad is not None:
-        p.grad = p.grad * float("inf")
+    def infinite_gradient(side: Side, p: Parameter, random: Random) -> None:
+        if side.optimizer.neighbours.skip_nonfinite and p.grad is not None:
+            p.grad = p.grad * float("inf")
 
+    def other_memory(side: Side, p: Parameter, random: Random) -> None:
+        p.data = _layout(p.data, random)
 
-@edit
-def other_memory(side: Side, p: Parameter, random: Random) -> None:
-    p.data = _layout(p.data, random)
+    def state_replaced(side: Side, p: Parameter, random: Random) -> None:
+        for key, tensor in side.optimizer.state.get(p, {}).items():
+            side.optimizer.state[p][key] = (
+                tensor.clone() if key == "step" else _layout(tensor.clone(), random).resolve_neg()
+            )
 
+    def state_deleted(side: Side, p: Parameter, random: Random) -> None:
+        side.optimizer.state.pop(p, None)
 
-@edit
-def state_replaced(side: Side, p: Parameter, random: Random) -> None:
-    for key, tensor in side.optimizer.state.get(p, {}).items():
-        side.optimizer.state[p][key] = (
-            tensor.clone() if key == "step" else _layout(tensor.clone(), random).resolve_neg()
-        )
+    def state_emptied(side: Side, p: Parameter, random: Random) -> None:
+        side.optimizer.state.get(p, {}).clear()
 
+    def all_state_cleared(side: Side, p: Parameter, random: Random) -> None:
+        side.optimizer.state.clear()
 
-@edit
-def state_deleted(side: Side, p: Parameter, random: Random) -> None:
-    side.optimizer.state.pop(p, None)
+    def step_edited(side: Side, p: Parameter, random: Random) -> None:
+        if "step" in side.optimizer.state.get(p, {}):
+            side.optimizer.state[p]["step"].fill_(random.randrange(1, 50))
 
+    def option(side: Side, p: Parameter, random: Random) -> None:
+        group = random.choice(side.optimizer.param_groups)
+        choices: dict[str, list[Any]] = {
+            "weight_decay": [0.0, 0.1, torch.tensor(0.05)],
+            "maximize": [False, True],
+            "momentum": [0.0, 0.9],
+            "eps": [1e-8, 1e-3],
+            "amsgrad": [False, True],
+        }
+        key = random.choice([key for key in choices if key in group])
+        if side.free(key):
+            group[key] = copy.copy(random.choice(choices[key]))
 
-@edit
-def state_emptied(side: Side, p: Parameter, random: Random) -> None:
-    side.optimizer.state.get(p, {}).clear()
+    def betas(side: Side, p: Parameter, random: Random) -> None:
+        for group in side.optimizer.param_groups:
+            if "betas" in group:
+                first, second = group["betas"]
+                first, second = first if not side.free("beta1") else 0.7, second if not side.free("beta2") else 0.95
+                group["betas"] = random.choice([list, tuple])([first, second])
 
+    def refused_option(side: Side, p: Parameter, random: Random) -> None:
+        group = random.choice(side.optimizer.param_groups)
+        keys = [key for key in ("lr", "weight_decay") if side.free(key)]
+        if keys:
+            key = random.choice(keys)
+            before = group[key], group["maximize"]
+            group[key], group["maximize"] = float("nan"), not group["maximize"]
+            with pytest.raises(ValueError, match=key):
+                side.optimizer.step()
+            group[key], group["maximize"] = before
 
-@edit
-def all_state_cleared(side: Side, p: Parameter, random: Random) -> None:
-    side.optimizer.state.clear()
-
-
-@edit
-def step_edited(side: Side, p: Parameter, random: Random) -> None:
-    if "step" in side.optimizer.state.get(p, {}):
-        side.optimizer.state[p]["step"].fill_(random.randrange(1, 50))
-
-
-@edit
-def option(side: Side, p: Parameter, random: Random) -> None:
-    group = random.choice(side.optimizer.param_groups)
-    choices: dict[str, list[Any]] = {
-        "weight_decay": [0.0, 0.1, torch.tensor(0.05)],
-        "maximize": [False, True],
-        "momentum": [0.0, 0.9],
-        "eps": [1e-8, 1e-3],
-        "amsgrad": [False, True],
-    }
-    key = random.choice([key for key in choices if key in group])
-    if side.free(key):
-        group[key] = copy.copy(random.choice(choices[key]))
-
-
-@edit
-def betas(side: Side, p: Parameter, random: Random) -> None:
-    for group in side.optimizer.param_groups:
-        if "betas" in group:
-            first, second = group["betas"]
-            first, second = first if not side.free("beta1") else 0.7, second if not side.free("beta2") else 0.95
-            group["betas"] = random.choice([list, tuple])([first, second])
-
-
-@edit
-def refused_option(side: Side, p: Parameter, random: Random) -> None:
-    group = random.choice(side.optimizer.param_groups)
-    key = random.choice([key for key in ("lr", "weight_decay") if side.free(key)] or ["maximize"])
-    before = group[key], group["maximize"]
-    group[key], group["maximize"] = float("nan"), True
-    with pytest.raises((ValueError, TypeError)):
-        side.optimizer.step()
-    group[key], group["maximize"] = before
-
-
-@edit
-def refused_gradient(side: Side, p: Parameter, random: Random) -> None:
-    before, p.grad = p.grad, torch.ones_like(p)
-    p.grad.data = torch.ones(*p.shape, 2, dtype=p.dtype)
-    with pytest.raises(ValueError, match="expected shape"):
-        side.optimizer.step()
-    p.grad = before
-
-
-@edit
-def foreign_write(side: Side, p: Parameter, random: Random) -> None:
-    group = random.choice(side.optimizer.param_groups)
-    if group["schedule"] is not None:
-        before, group["lr"] = group["lr"], 0.3
-        with pytest.raises(RuntimeError, match="another scheduler or code writes"):
+    def refused_gradient(side: Side, p: Parameter, random: Random) -> None:
+        before, p.grad = p.grad, torch.ones_like(p)
+        p.grad.data = torch.ones(*p.shape, 2, dtype=p.dtype)
+        with pytest.raises(ValueError, match="expected shape"):
             side.optimizer.step()
-        group["lr"] = before
+        p.grad = before
+
+    def foreign_write(side: Side, p: Parameter, random: Random) -> None:
+        group = random.choice(side.optimizer.param_groups)
+        if group["schedule"] is not None:
+            before, group["lr"] = group["lr"], 0.3
+            with pytest.raises(RuntimeError, match="another scheduler or code writes"):
+                side.optimizer.step()
+            group["lr"] = before
+
+    def observe(side: Side, p: Parameter, random: Random) -> None:
+        if any("loss" in schedule.metrics for schedule in side.optimizer.schedules if schedule):
+            side.optimizer.observe(random.random())
+
+    def clock(side: Side, p: Parameter, random: Random) -> None:
+        side.optimizer.set_clock(random.randrange(30))
+
+    def init_state(side: Side, p: Parameter, random: Random) -> None:
+        side.optimizer.init_state()
+
+    def freeze(side: Side, p: Parameter, random: Random) -> None:
+        p.requires_grad_(not p.requires_grad)
+
+    def swap(side: Side, p: Parameter, random: Random) -> None:
+        side.optimizer.state.pop(p, None)
+        for group in side.optimizer.param_groups:
+            group["params"][:] = [Parameter(-p.detach()) if q is p else q for q in group["params"]]
+
+    def reverse(side: Side, p: Parameter, random: Random) -> None:
+        random.choice(side.optimizer.param_groups)["params"].reverse()
+
+    def add_group(side: Side, p: Parameter, random: Random) -> None:
+        if len(side.optimizer.param_groups) < 4:
+            side.optimizer.add_param_group({"params": [Parameter(torch.full((5,), random.random()))]})
+
+    def load(side: Side, p: Parameter, random: Random) -> None:
+        side.optimizer.load_state_dict(copy.deepcopy(side.optimizer.state_dict()))
+
+    def copied(side: Side, p: Parameter, random: Random) -> None:
+        clone = random.choice([copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))])
+        before = side.params
+        side.optimizer = clone(side.optimizer)
+        for old, new in zip(before, side.params, strict=True):
+            new.grad_dtype = old.grad_dtype
+            new.grad = old.grad
 
 
-@edit
-def observe(side: Side, p: Parameter, random: Random) -> None:
-    if not side.free("metric=loss"):
-        side.optimizer.observe(random.random())
-
-
-@edit
-def clock(side: Side, p: Parameter, random: Random) -> None:
-    side.optimizer.set_clock(random.randrange(30))
-
-
-@edit
-def init_state(side: Side, p: Parameter, random: Random) -> None:
-    side.optimizer.init_state()
-
-
-@edit
-def freeze(side: Side, p: Parameter, random: Random) -> None:
-    p.requires_grad_(not p.requires_grad)
-
-
-@edit
-def swap(side: Side, p: Parameter, random: Random) -> None:
-    side.optimizer.state.pop(p, None)
-    for group in side.optimizer.param_groups:
-        group["params"][:] = [Parameter(-p.detach()) if q is p else q for q in group["params"]]
-
-
-@edit
-def reverse(side: Side, p: Parameter, random: Random) -> None:
-    random.choice(side.optimizer.param_groups)["params"].reverse()
-
-
-@edit
-def add_group(side: Side, p: Parameter, random: Random) -> None:
-    if len(side.optimizer.param_groups) < 4:
-        side.optimizer.add_param_group({"params": [Parameter(torch.full((5,), random.random()))]})
-
-
-@edit
-def load(side: Side, p: Parameter, random: Random) -> None:
-    side.optimizer.load_state_dict(copy.deepcopy(side.optimizer.state_dict()))
-
-
-@edit
-def copied(side: Side, p: Parameter, random: Random) -> None:
-    clone = random.choice([copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))])
-    before = side.params
-    side.optimizer = clone(side.optimizer)
-    for old, new in zip(before, side.params, strict=True):
-        new.grad_dtype = old.grad_dtype
-        new.grad = old.grad
+Edit = Callable[[Side, Parameter, Random], None]
+EDITS: list[Edit] = [edit for name, edit in vars(Edits).items() if not name.startswith("_")]
 
 
 # --- a life ---------------------------------------------------------------------------------------------------------
@@ -291,18 +241,18 @@ def _born(kind: str, random: Random) -> Callable[[str], Any]:
     return make
 
 
-def _fill(side: Side, random: Random) -> None:
+def _fill(side: Side, p: Parameter, random: Random) -> None:
     """Most parameters get a new gradient, some of those in the memory of the last one."""
     generator = torch.Generator().manual_seed(random.randrange(2**31))
-    for p in side.params:
-        grad = torch.randn(p.shape, generator=generator).to(p.dtype)
-        if p.grad is not None and p.grad.is_contiguous() and p.grad.dtype == p.dtype and random.random() < 0.5:
-            p.grad.copy_(grad)
+    for q in side.params:
+        grad = torch.randn(q.shape, generator=generator).to(q.dtype)
+        if q.grad is not None and q.grad.is_contiguous() and q.grad.dtype == q.dtype and random.random() < 0.5:
+            q.grad.copy_(grad)
         elif random.random() < 0.9:
-            p.grad = grad
+            q.grad = grad
 
 
-def _step(side: Side, random: Random) -> None:
+def _step(side: Side, p: Parameter, random: Random) -> None:
     scale, found = random.choice([None, None, 4.0, 1024.0]), random.choice([None, None, None, 0.0, 1.0])
     side.optimizer.grad_scale = None if scale is None else torch.tensor(scale)
     side.optimizer.found_inf = None if found is None else torch.tensor(found)
@@ -326,16 +276,18 @@ def _tensors(side: Side) -> list[Tensor]:
 
 
 def _bits(side: Side) -> list[bytes]:
-    plain = (tensor.resolve_neg().contiguous().flatten() for tensor in _tensors(side))
+    plain = (tensor.resolve_neg().flatten().clone(memory_format=torch.contiguous_format) for tensor in _tensors(side))
     return [tensor.view(torch.uint8).numpy().tobytes() for tensor in plain]
 
 
 def _align(side: Side, reference: Side) -> None:
     """Compare within the bound of one step, then continue from the same values."""
+    # By a norm that float32 gradients have a part in.
+    clipped = reference.optimizer.neighbours.max_grad_norm is not None
     for tensor, value in zip(_tensors(side), _tensors(reference), strict=True):
         assert tensor.dtype == value.dtype
-        wide = value.float() if value.dtype in HALVES else value
-        assert_close([tensor], [wide], RATE, spread=2.0)  # type: ignore[list-item]
+        wide = value.float() if value.dtype in HALVES or clipped else value
+        assert_close([tensor.float() if clipped and tensor.dtype not in HALVES else tensor], [wide], RATE, spread=2.0)
         if not torch.equal(tensor, value):
             tensor.copy_(value)
 
@@ -353,7 +305,7 @@ def _live(kind: str, birth: int, rounds: list[Round], other: Side) -> None:
             for side in (native, other, python):
                 random = Random(f"{seed} {act.__name__}")
                 with patch.object(NativeStep, "walks", side.compiled):
-                    act(side, random) if act in (_fill, _step) else act(side, random.choice(side.params), random)
+                    act(side, random.choice(side.params), random)
             assert _told(native) == _told(other) == _told(python)
         assert _bits(native) == _bits(other)
         _align(python, native)
@@ -371,12 +323,12 @@ def lives(count: int) -> settings:
 
 
 @given(**LIFE)
-@lives(150)
+@lives(60)
 def test_the_walk_does_not_show(kind: str, birth: int, rounds: list[Round]) -> None:
     _live(kind, birth, rounds, Side("native"))
 
 
 @given(**LIFE)
-@lives(20)
+@lives(15)
 def test_the_device_bodies_do_not_show(kind: str, birth: int, rounds: list[Round]) -> None:
     _live(kind, birth, rounds, Side("emulated"))
