@@ -149,10 +149,10 @@ def scale_rate(group: Group, rate: Any) -> Group:
     scale = group["lr_scale"]
     if not isinstance(scale, Real) or isinstance(scale, bool):
         raise TypeError(f"expected lr_scale to be a number, got {scale!r}")
-    if not 0.0 <= scale < math.inf:
+    if not 0.0 <= float(scale) < math.inf:
         raise ValueError(f"expected lr_scale to be a finite number >= 0, got {scale!r}")
     rate = group.get("lr", rate)
-    return group | {"lr": rate * scale} if isinstance(rate, Real | Tensor) else group  # to be refused
+    return group | {"lr": rate * float(scale)} if isinstance(rate, Real | Tensor) else group  # to be refused
 
 
 def settle(group: Group, options: Collection[str]) -> Group:
