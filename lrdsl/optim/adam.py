@@ -41,7 +41,8 @@ def _state_keys(hyper: Hyper) -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def _bias(beta: float, t: int) -> float:
     """What a moment that began at 0 lacks after ``t`` updates; the bits of the native step's. Most tensors share it."""
-    return 1 - power(beta, float(t))
+    lacking: float = 1 - power(beta, float(t))
+    return lacking
 
 
 def _update(p: Tensor, grad: Tensor, state: State, hyper: Hyper, started: bool) -> None:
