@@ -5,6 +5,7 @@ the places. It outlives steppers and loads.
 """
 
 import ctypes
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import is_
@@ -54,6 +55,7 @@ class DeviceSchedule:
         tables: The argument of launches outside of captures; a step fills in its part.
         control: As given; `settle` writes it.
         keep: What captured launches refer to.
+        stages: Row -> what stands in for a parameter that does not lie in memory like its state.
     """
 
     def __init__(
@@ -107,6 +109,11 @@ class DeviceSchedule:
         self._begun = False
         self.plan = DevicePlan(accelerator, (), (), (), self._metrics)
         self.keep: list[object] = []
+        self.stages: dict[int, Tensor] = {}
+        self._held: list[Tensor] = []
+        self._partials = accelerator.zeros(0)
+        self._allocated: list[int] = []
+        weakref.finalize(self, _free, accelerator.handle, self._allocated)
 
     def fits(self, params: Sequence[Tensor], groups: Sequence[int], n_groups: int) -> bool:
         """Whether it was made for these."""
@@ -261,6 +268,30 @@ class DeviceSchedule:
             self.accelerator.upload(self.tables.hypers + 8 * begin, now[begin:end])
             then[begin:end] = now[begin:end]
 
+    # --- memory ---------------------------------------------------------------------------------------------------
+
+    def hold(self, tensors: list[Tensor]) -> None:
+        """Keep what the rows refer to, and what they referred to when a step was captured."""
+        if self.keep:
+            now = set(map(id, tensors))
+            self.keep += [tensor for tensor in self._held if id(tensor) not in now]
+        self._held = tensors
+
+    def partials(self, count: int) -> int:
+        """A place for so many sums of squares, which moves only to grow."""
+        if self._partials.nbytes < 8 * count:
+            if self.capturing():
+                raise RuntimeError("the norm needs more memory than before: make a step or call init_state() first")
+            self.keep.append(self._partials)
+            self._partials = self.accelerator.zeros(8 * count)
+        return self._partials.data_ptr()
+
+    def allocate(self, size: int) -> int:
+        """Memory for as long as this object lives, also during a capture."""
+        place: int = self.accelerator.handle.allocate(size)
+        self._allocated.append(place)
+        return place
+
     # --- launches -------------------------------------------------------------------------------------------------
 
     def step(self, kind: int, formats: int, tables: Tables) -> None:
@@ -298,3 +329,8 @@ class DeviceSchedule:
         """Let the device write the values of its clock into the tensors that show them."""
         self.accelerator.handle.publish(ctypes.addressof(self._idle), advance, self.accelerator.stream())
         self._writes += 1
+
+
+def _free(handle: Any, places: list[int]) -> None:
+    for place in places:
+        handle.free(place)

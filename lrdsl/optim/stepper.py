@@ -146,7 +146,7 @@ class Stepper:
         if not (self._is_planned() and self.backend.measure_at_once()):
             self.backend.measure(self._collect())
         if self._reach.shared:
-            self._control.norm = self._reach.norm(self._control.norm)
+            self.backend.share_norm(self._reach)
         self._control.measured()
 
     def _is_planned(self) -> bool:
