@@ -155,12 +155,12 @@ struct Part {
 
 // What one thread does to its share of a chunk.
 template <class P, class G, bool MASTER, int STATES, class Update>
-LRDSL_BODY void apply(const Control& control, const Part& part, int thread, const Update& update) {
+LRDSL_BODY void apply(const Tables& t, const Part& part, int thread, const Update& update) {
   using T = Opmath<P>;
   const Streams<P, G, MASTER, STATES> streams(part.row, part.gradient, part.start);
   const int n = part.n;
-  const Preparation<T> prepare(control);
-  const bool zero = (control.flags & ZERO) != 0;
+  const Preparation<T> prepare(control_of(t));
+  const bool zero = (t.control.flags & ZERO) != 0;
   const int whole = streams.aligned() ? n / WIDTH<T> * WIDTH<T> : 0;
   sweep<WIDTH<T>>(streams, 0, whole, thread, update, prepare, zero);
   if (whole < n) sweep<1>(streams, whole, n, thread, update, prepare, zero);
@@ -172,15 +172,13 @@ struct SgdRule {
   static LRDSL_BODY Bias bias(const Hyper&, const TensorRow& row) { return {{}, (row.flags & STARTED) != 0}; }
 
   template <int FORMATS, class P, class G, bool MASTER>
-  static LRDSL_BODY void run(const Control& control, const Hyper& hyper, const Bias& bias, const Part& part,
-                             int thread) {
+  static LRDSL_BODY void run(const Tables& t, const Hyper& hyper, const Bias& bias, const Part& part, int thread) {
     using T = Opmath<P>;
     const Sgd<T> rule(hyper, bias.started);
-    if (hyper.momentum == 0.0) {
-      apply<P, G, MASTER, 0>(control, part, thread, [rule](T& p, T g, T*) { rule.plain(p, g); });
+    if (hyper.momentum == 0.0 || part.row.m == 0) {
+      apply<P, G, MASTER, 0>(t, part, thread, [rule](T& p, T g, T*) { rule.plain(p, g); });
     } else {
-      apply<P, G, MASTER, 1>(control, part, thread,
-                             [rule](T& p, T g, T* state) { rule.with_momentum(p, g, state[0]); });
+      apply<P, G, MASTER, 1>(t, part, thread, [rule](T& p, T g, T* state) { rule.with_momentum(p, g, state[0]); });
     }
   }
 };
@@ -191,27 +189,25 @@ struct AdamRule {
   }
 
   template <int FORMATS, class P, class G, bool MASTER>
-  static LRDSL_BODY void run(const Control& control, const Hyper& hyper, const Bias& bias, const Part& part,
-                             int thread) {
+  static LRDSL_BODY void run(const Tables& t, const Hyper& hyper, const Bias& bias, const Part& part, int thread) {
     using T = Opmath<P>;
     const Adam<T> rule(bias.factors);
     if constexpr ((FORMATS & AMSGRADS) != 0) {
       if ((hyper.flags & AMSGRAD) != 0)
         return apply<P, G, MASTER, 3>(
-            control, part, thread, [rule](T& p, T g, T* state) { rule.amsgrad(p, g, state[0], state[1], state[2]); });
+            t, part, thread, [rule](T& p, T g, T* state) { rule.amsgrad(p, g, state[0], state[1], state[2]); });
     }
-    apply<P, G, MASTER, 2>(control, part, thread,
-                           [rule](T& p, T g, T* state) { rule.plain(p, g, state[0], state[1]); });
+    apply<P, G, MASTER, 2>(t, part, thread, [rule](T& p, T g, T* state) { rule.plain(p, g, state[0], state[1]); });
   }
 };
 
 // If the row has the format <P, G, MASTER>, and the kernel is made for it.
 template <class Rule, int FORMATS, class P, class G, bool MASTER>
-LRDSL_BODY void run_if(int format, const Control& control, const Hyper& hyper, const Bias& bias, const Part& part,
+LRDSL_BODY void run_if(int format, const Tables& t, const Hyper& hyper, const Bias& bias, const Part& part,
                        int thread) {
   constexpr int own = format_of(dtype_of(P()), MASTER, sizeof(G) > sizeof(P));
   if constexpr ((FORMATS & own) != 0) {
-    if (format == own) Rule::template run<FORMATS, P, G, MASTER>(control, hyper, bias, part, thread);
+    if (format == own) Rule::template run<FORMATS, P, G, MASTER>(t, hyper, bias, part, thread);
   }
 }
 
@@ -233,10 +229,9 @@ LRDSL_BODY void run(const Arguments&... arguments) {
 
 // What one thread does to a chunk. All threads of a block take the same branches.
 template <class Rule, int FORMATS>
-LRDSL_BODY void update_chunk(const Tables& t, const Control& control, const Chunk& chunk, const Hyper& hyper,
-                             const Bias& bias, int thread) {
+LRDSL_BODY void update_chunk(const Tables& t, const Chunk& chunk, const Hyper& hyper, const Bias& bias, int thread) {
   const Part part(t, chunk);
-  run<Rule, FORMATS>(format_of(part.row, part.gradient), control, hyper, bias, part, thread);
+  run<Rule, FORMATS>(format_of(part.row, part.gradient), t, hyper, bias, part, thread);
 }
 
 // What one thread leaves of its share of the gradients of a step that is skipped.

@@ -214,7 +214,7 @@ bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64
   active()->kernel(plan);
   for (int64_t index = 0; index < n_rows; ++index) {
     if (index + COUNTED_AHEAD < n_rows) __builtin_prefetch(pointer<void>(rows[index + COUNTED_AHEAD].step_out), 1);
-    if (active_row(rows[index])) count(rows[index]);
+    if (active_row(rows[index])) count(rows[index], hypers[rows[index].group].momentum);
   }
   return true;
 }

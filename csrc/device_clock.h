@@ -128,7 +128,7 @@ static LRDSL_ASIDE void commit(const Grid& grid, const Tables& t) {
       TensorRow& row = t.rows[i];
       if (t.gradients[i].place == 0) continue;
       if (t.biases != nullptr) t.biases[i] = bias_of<Rule>(t.hypers[row.group], row);
-      count(row);
+      count(row, t.hypers[row.group].momentum);
     }
   });
   grid.one_thread([&] {

@@ -40,8 +40,7 @@ LRDSL_BODY void advance(const Grid& grid, const Tables& t) {
 // After advance. One of its blocks, while the others go on, tells the host.
 template <class Rule, int FORMATS, class Grid>
 LRDSL_BODY void update(const Grid& grid, const Tables& t) {
-  const Control control = control_of(t);
-  const bool skip = skips(control), zero = (control.flags & ZERO) != 0;
+  const bool skip = skips(control_of(t)), zero = (t.control.flags & ZERO) != 0;
   if (grid.block() == grid.blocks() - 1) reflect(grid, t, !skip);
   if (skip && !zero) return;
   grid.each_thread([&](int thread) {
@@ -50,7 +49,7 @@ LRDSL_BODY void update(const Grid& grid, const Tables& t) {
       if (skip) {
         clear_chunk(t, chunk, thread);
       } else {
-        update_chunk<Rule, FORMATS>(t, control, chunk, t.hypers[t.rows[chunk.row].group], t.biases[chunk.row], thread);
+        update_chunk<Rule, FORMATS>(t, chunk, t.hypers[t.rows[chunk.row].group], t.biases[chunk.row], thread);
       }
     }
   });
@@ -59,9 +58,8 @@ LRDSL_BODY void update(const Grid& grid, const Tables& t) {
 // The step in one launch. Nobody may listen to the norm of the gradients, nor be told values or tell them.
 template <class Rule, int FORMATS, class Grid>
 LRDSL_BODY void update_at_once(const Grid& grid, const Tables& t, Shared& shared) {
-  const Control control = control_of(t);
   const Plan& plan = *t.plan;
-  const bool skip = skips(control), zero = (control.flags & ZERO) != 0;
+  const bool skip = skips(control_of(t)), zero = (t.control.flags & ZERO) != 0;
   const int64_t clock = t.state->clock;
   int32_t known_row = -1, known_group = -1;
   for (int64_t c = grid.block(); c < t.n_chunks; c += grid.blocks()) {
@@ -83,8 +81,7 @@ LRDSL_BODY void update_at_once(const Grid& grid, const Tables& t, Shared& shared
       grid.one_thread([&] { shared.bias = bias_of<Rule>(shared.hyper, row); });
       known_row = chunk.row;
     }
-    grid.each_thread(
-        [&](int thread) { update_chunk<Rule, FORMATS>(t, control, chunk, shared.hyper, shared.bias, thread); });
+    grid.each_thread([&](int thread) { update_chunk<Rule, FORMATS>(t, chunk, shared.hyper, shared.bias, thread); });
   }
   if (!grid.last(&t.state->ticket)) return;
   commit<Rule>(grid, t);
