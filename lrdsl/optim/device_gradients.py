@@ -78,7 +78,9 @@ class DeviceGradients:
         tables.n_chunks, tables.length, tables.n_partials = count, length, partials
         tables.partials = schedule.partials(partials)
         active = table["place"] != 0
-        kinds = np.unique(np.stack([rows["dtype"], rows["master"] != 0, rows["flags"] & GRAD_FLOAT32])[:, active], axis=1)
+        kinds = np.unique(
+            np.stack([rows["dtype"], rows["master"] != 0, rows["flags"] & GRAD_FLOAT32])[:, active], axis=1
+        )
         self.formats = 0
         for dtype, master, wide in kinds.T.tolist():
             self.formats |= self._module.format_of(dtype, bool(master), bool(wide))

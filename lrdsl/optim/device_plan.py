@@ -45,7 +45,9 @@ class DevicePlan:
         self.cells, self.outs, self.rates = list(cells), list(outs), list(rates)
         self._accelerator = accelerator
         programs = [cell.track.program for cell in cells]
-        heard = [(i, metric, local) for i, program in enumerate(programs) for local, metric in enumerate(program.metrics)]
+        heard = [
+            (i, metric, local) for i, program in enumerate(programs) for local, metric in enumerate(program.metrics)
+        ]
         for _, metric, _ in heard:
             metrics.setdefault(metric, len(metrics))
         self._ends = np.cumsum([0, *(len(cell.track.state) for cell in cells)]).tolist()

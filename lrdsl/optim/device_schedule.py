@@ -120,6 +120,15 @@ class DeviceSchedule:
         same = len(params) == len(self._params) and all(map(is_, params, self._params))
         return same and list(groups) == self._groups and n_groups == self.tables.n_groups
 
+    @property
+    def begun(self) -> bool:
+        """Whether the device has been told anything."""
+        return self._begun
+
+    def large_counts(self) -> dict[Tensor, int]:
+        """After `settle`: the steps of every parameter that has had more than float32 can count."""
+        return {self._params[index]: step for index, step in self.rows.beyond_float32()}
+
     def capturing(self) -> bool:
         """Whether launches are being recorded."""
         return self.accelerator.capturing()
@@ -282,7 +291,8 @@ class DeviceSchedule:
         if self._partials.nbytes < 8 * count:
             if self.capturing():
                 raise RuntimeError("the norm needs more memory than before: make a step or call init_state() first")
-            self.keep.append(self._partials)
+            if self.keep:
+                self.keep.append(self._partials)
             self._partials = self.accelerator.zeros(8 * count)
         return self._partials.data_ptr()
 

@@ -5,6 +5,7 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
@@ -107,9 +108,13 @@ class DeviceStep(NativeStep):
         self._read_counts(indices, state)
         for index in indices:
             p = self._batch.params[index]
-            self._fill(index, self._batch.locals[index], self._rows[index], _local(state.get(p, {})), p not in unstarted)
+            self._fill(
+                index, self._batch.locals[index], self._rows[index], _local(state.get(p, {})), p not in unstarted
+            )
             self._planned.add(index)
         self._look_back()
+        sizes = self._rows["n"]
+        self._schedule.partials(int(np.sum(-(-sizes // self._module.NORM_CHUNK))))
         self._schedule.hold([tensor for own in state.values() for tensor in own.values()])
         self._schedule.rows.upload(self._schedule.exact)
 
@@ -121,7 +126,9 @@ class DeviceStep(NativeStep):
     def _read_counts(self, indices: Sequence[int], state: MutableMapping[Tensor, State]) -> None:
         """How many steps the rows begin with: what the device counted, or what somebody put into the state."""
         rows, steps = self._schedule.rows, {i: state.get(self._batch.params[i], {}).get("step") for i in indices}
-        self._begin = {i: int(self._rows["step"][i]) for i, step in steps.items() if step is None or rows.known(i, step)}
+        self._begin = {
+            i: int(self._rows["step"][i]) for i, step in steps.items() if step is None or rows.known(i, step)
+        }
         unknown = {i: step for i, step in steps.items() if i not in self._begin}
         if not unknown:
             return

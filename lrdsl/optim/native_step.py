@@ -30,6 +30,7 @@ COLUMNS = {"m": ("exp_avg", "momentum_buffer"), "v": ("exp_avg_sq",), "vmax": ("
 NOWHERE = 1
 """Stands for the address of an empty gradient: it exists, but has no memory."""
 
+
 class Copies(NamedTuple):
     """What stands in for tensors that do not lie in memory like their state, for as long as it is used."""
 

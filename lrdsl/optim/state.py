@@ -116,6 +116,7 @@ def _read_options(index: int, group: Group, saved: Mapping[str, Any], rules: Rul
     # The base of a schedule is the constructor's, never the checkpoint's.
     own = {"params", "schedule", *KEYS, *({"initial_lr"} if group["schedule"] is not None else ())}
     options = copy.deepcopy({key: value for key, value in saved.items() if key not in own}) | dict(rules.fixed)
+    options |= {key: group[key] for key in ("capturable",) if key in group}
     settled = settle(group | options, rules.options)
     check_switches(index, settled)
     rate = number(index, "lr", settled["lr"])
