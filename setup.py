@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,11 @@ class BuildFailure(Exception):
         self.what, self.why, self.log = what, why, log
 
 
-def setting(name: str, *values: str) -> str:
-    if (value := os.environ.get(name, "auto")) in values:
+def setting(name: str, default: str, pattern: str, expected: str) -> str:
+    value = os.environ.get(name, default)
+    if re.fullmatch(pattern, value):
         return value
-    raise SystemExit(f"{name}: expected one of {', '.join(values)}, got {value!r}")
-
-
-def architectures() -> list[str]:
-    asked = os.environ.get("LRDSL_CUDA_ARCHS", "")
-    if re.fullmatch(r"(\d+[af]?([;, ]+|$))*", asked):
-        return re.findall(r"\w+", asked)
-    raise SystemExit(f"LRDSL_CUDA_ARCHS: expected numbers such as 80;90, got {asked!r}")
+    raise SystemExit(f"{name}: expected {expected}, got {value!r}")
 
 
 def reason(log: str) -> str:
@@ -142,9 +137,10 @@ def modules(package: Path) -> list[Path]:
 
 class BuildNative(build_ext):
     def run(self) -> None:
-        self.ext = setting("LRDSL_EXT", "auto", "require", "off")
-        self.cuda = setting("LRDSL_CUDA", "auto", "on", "off")
-        self.archs = architectures()
+        self.ext = setting("LRDSL_EXT", "auto", "auto|require|off", "one of auto, require, off")
+        self.cuda = setting("LRDSL_CUDA", "auto", "auto|on|off", "one of auto, on, off")
+        archs = setting("LRDSL_CUDA_ARCHS", "", r"(\d+[af]?([;, ]+|$))*", "numbers such as 80;90")
+        self.archs = re.findall(r"\w+", archs)
         self.destination = ROOT if self.inplace or self.editable_mode else Path(self.build_lib)
         package = self.destination / "lrdsl"
         package.mkdir(parents=True, exist_ok=True)
@@ -172,8 +168,11 @@ class BuildNative(build_ext):
                 raise SystemExit(f"looking for nvcc failed: {NO_NVCC}\n(LRDSL_CUDA=on makes this fatal.)")
             return nothing("absent", NO_NVCC)
         fatal = "LRDSL_CUDA=on" if self.cuda == "on" else "LRDSL_EXT=require" if self.ext == "require" else ""
-        return {"nvcc": compiler, "toolkit": toolkit(compiler), "architectures": self.archs} | attempt(
-            "CUDA", CUDA_HINT, fatal, self.destination, "cuda",
+        used = {"nvcc": compiler, "toolkit": toolkit(compiler)}
+        # A tree for each compiler: told of another one, CMake forgets everything else it is told.
+        tree = f"cuda-{zlib.crc32(str(used).encode()):08x}"
+        return used | {"architectures": self.archs} | attempt(
+            "CUDA", CUDA_HINT, fatal, self.destination, tree,
             "-DLRDSL_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={compiler}", f"-DLRDSL_CUDA_ARCHS={';'.join(self.archs)}",
             f"-DLRDSL_WHEEL={'ON' if os.environ.get('LRDSL_WHEEL') == '1' else 'OFF'}",
         )  # fmt: skip

@@ -94,8 +94,12 @@ def _build(record: dict[str, Any] | None) -> Any:
 
 def _cuda(faults: list[str]) -> dict[str, Any]:
     """No fault: no module, no device. A fault: a module or a device that is there, and no step runs."""
+    from lrdsl.evaluators import python_only
+
     module, why, record = cuda.extension(), cuda.reason(), build_record.cuda() or {}
     facts: dict[str, Any] = {"optimizer": f"Python: {why}" if why else "native"}
+    if python_only() and not why:
+        facts["optimizer"] = "Python: LRDSL_BACKEND=python is set; native would work"
     if module is None:
         if find_spec("lrdsl._C_cuda") is not None or record.get("state") == "built":
             faults.append(f"the CUDA module is there but not usable: {why}")
