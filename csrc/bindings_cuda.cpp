@@ -4,6 +4,8 @@
 
 #include <sstream>
 
+#include "bindings_device.h"
+#include "cuda_device.h"
 #include "cuda_probe.h"
 
 namespace py = pybind11;
@@ -43,4 +45,6 @@ PYBIND11_MODULE(_C_cuda, m) {
   m.doc() = "The native part of lrdsl on NVIDIA devices.";
 
   bind_probe(m);
+  lrdsl::bind_device<lrdsl::CudaDevice>(m, "Device", "One CUDA device. Addresses and streams are numbers.")
+      .def(py::init<int>(), py::arg("index"));
 }
