@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +17,10 @@ torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 
 from benchmarks import harness  # noqa: E402
 from benchmarks.gpu import __main__ as command  # noqa: E402
+from benchmarks.gpu import device as cuda  # noqa: E402
 from benchmarks.gpu import step, traffic, workload  # noqa: E402
 from benchmarks.gpu.bench import Bench  # noqa: E402
-from benchmarks.gpu.device import Host, slug  # noqa: E402
-from benchmarks.gpu.trace import read  # noqa: E402
-from benchmarks.gpu.turns import KernelTurn, WallTurn  # noqa: E402
+from benchmarks.gpu.device import Cuda, Host, slug  # noqa: E402
 from benchmarks.shapes import count  # noqa: E402
 
 
@@ -190,127 +191,107 @@ def test_targets_name_the_cases(capsys: pytest.CaptureFixture[str]) -> None:
     assert "GPT-2 124M, bf16 with masters, 100 groups, graph" in bench.not_run
 
 
-# --- clocks ---------------------------------------------------------------------------------------------------------
+# --- the code for CUDA, over a stand-in for torch's ------------------------------------------------------------------
 
 
-class Stream:
-    """A device that does what it is told in order, and a host that needs time to tell it. Seconds."""
+class Recorded:
+    """An event on this machine's clock; the host is always ahead of it."""
 
-    def __init__(self, issue: float, work: float) -> None:
-        self.host = self.device = 0.0
-        self.issue, self.work = issue, work
-
-    def call(self) -> None:
-        self.host += self.issue
-        self.device = max(self.device, self.host) + self.work
-
-    def spin(self, seconds: float) -> None:
-        self.device = max(self.device, self.host) + seconds
-
-    def synchronize(self) -> None:
-        self.host = self.device = max(self.host, self.device)
-
-    def event(self) -> Event:
-        return Event(self)
-
-    def turn(self, once: bool = False, call: Callable[[], None] | None = None) -> KernelTurn:
-        return KernelTurn(call or self.call, once, self.synchronize, self.spin, self.event)
-
-
-class Event:
-    def __init__(self, stream: Stream) -> None:
-        self._stream, self._time = stream, 0.0
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+        self._time = 0.0
 
     def record(self) -> None:
-        self._time = max(self._stream.device, self._stream.host)
+        self._time = time.perf_counter()
 
     def query(self) -> bool:
-        return self._time <= self._stream.host
+        return False
 
     def synchronize(self) -> None:
-        self._stream.host = max(self._stream.host, self._time)
+        pass
 
-    def elapsed_time(self, end: Event) -> float:
+    def elapsed_time(self, end: Recorded) -> float:
         return 1e3 * (end._time - self._time)
 
 
-@pytest.mark.parametrize("issue", [1e-5, 1e-3, 1e-2])
-@pytest.mark.parametrize("work", [1e-4, 1e-2])
-def test_the_kernel_clock_leaves_out_the_host(issue: float, work: float) -> None:
-    turn = Stream(issue, work).turn()
-    turn.settle()
-    assert turn() == pytest.approx(work)
-    assert turn.notes()["paced_by_host"] is False
+class Graph:
+    """Captures nothing, so that a replay has nothing to do."""
+
+    def __init__(self) -> None:
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
 
 
-def test_the_kernel_clock_calls_once_if_asked_to() -> None:
-    turn = Stream(1e-5, 1e-4).turn(once=True)
-    turn.settle()
-    assert turn.repeat == 1
+class Pretended(Cuda):
+    """A CUDA device that is this machine, with toy sizes."""
+
+    rounds = 2
+    copied = Host.copied
+    backend = "auto"
+    shapes, groups, steps = Host.shapes, Host.groups, Host.steps
+    TENSORS, EXTENT, GROUPS, STEPS = Host.TENSORS, Host.EXTENT, Host.GROUPS, Host.STEPS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = torch.device("cpu")
+
+    def object_of(self, opt: Any) -> Any:
+        return Host().object_of(opt)
 
 
-def test_a_host_that_cannot_be_ahead_is_named() -> None:
-    stream = Stream(1e-3, 1e-4)
-
-    def waiting() -> None:
-        stream.call()
-        stream.synchronize()
-
-    turn = stream.turn(call=waiting)
-    turn.settle()
-    assert turn.notes() == {"calls": 1, "paced_by_host": True}
-    assert turn() == pytest.approx(1e-3 + 1e-4)
-
-
-def test_the_wall_clock_waits_at_both_ends() -> None:
-    said: list[str] = []
-    turn = WallTurn(lambda: said.append("call"), False, lambda: said.append("wait"))
-    turn.repeat = 2
-    assert turn() > 0
-    assert said == ["wait", "call", "call", "wait"]
-
-
-# --- the profiler's trace -------------------------------------------------------------------------------------------
-
-
-def event(category: str, name: str, ts: float, dur: float = 1.0) -> dict[str, Any]:
-    return {"ph": "X", "cat": category, "name": name, "ts": ts, "dur": dur}
-
-
-def test_what_a_trace_says_of_a_step() -> None:
-    inside = (
-        "cudaLaunchKernel",
-        "cudaLaunchKernelExC",
-        "cudaStreamSynchronize",
-        "cudaMemcpyAsync",
-        "cudaMemcpy",
-        "cudaMalloc",
-        "cudaStreamIsCapturing",
-        "cudaFuncGetAttributes",
-        "cuMemcpyHtoD_v2",
-        "cuMemAlloc_v2",
-        "cudaEventQuery",
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Puts the stand-in where torch's CUDA is; returns what was done there."""
+    done: list[str] = []
+    stream = SimpleNamespace(wait_stream=lambda other: done.append("wait"))
+    about = SimpleNamespace(
+        name="Stand-in 1", major=9, minor=0, multi_processor_count=1, total_memory=80 << 30, uuid="none"
     )
-    trace = read(
-        [
-            event("user_annotation", "counted", 10, 100),
-            event("gpu_user_annotation", "counted", 12, 100),
-            {"ph": "M", "name": "process_name"},
-            *(event("cuda_runtime" if "cuda" in name else "cuda_driver", name, 20) for name in inside),
-            event("cuda_runtime", "cudaDeviceSynchronize", 111),  # the profiler's own
-            event("kernel", "advance", 30),
-            event("kernel", "update", 40),
-            event("kernel", "update", 140),  # the device may be late
-            event("kernel", "update", 150),
-            event("gpu_memcpy", "Memcpy HtoD", 35),
-        ],
-        steps=2,
-    )
-    assert (trace.kernels, trace.copies, trace.fills) == (2.0, 0.5, 0.0)
-    assert (trace.synchronising, trace.allocating) == (3, 2)
-    assert trace.calls == dict.fromkeys(inside, 1)
+    stand_ins: dict[str, Any] = {
+        "current_device": lambda: 0,
+        "get_device_properties": lambda place: about,
+        "synchronize": lambda: done.append("synchronize"),
+        "empty_cache": lambda: done.append("empty"),
+        "_sleep": lambda cycles: done.append("spin"),
+        "current_stream": lambda: stream,
+        "Stream": lambda: stream,
+        "stream": lambda chosen: nullcontext(),
+        "graph": lambda graph: nullcontext(),
+        "CUDAGraph": Graph,
+        "Event": Recorded,
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(command, "Cuda", Pretended)
+    monkeypatch.setattr(command, "obstacle", lambda: "")
+    monkeypatch.setattr(cuda, "gc", SimpleNamespace(collect=lambda: done.append("collect")))
+    monkeypatch.setattr(cuda, "_our_step", lambda: "native: a stand-in")
+    return done
 
 
-def test_a_trace_without_its_mark_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="0 times"):
-        read([], steps=1)
+@pytest.mark.parametrize("name", FIELDS.keys() - {"launches"})
+def test_the_code_for_cuda_runs(name: str, pretended: list[str], results: Path) -> None:
+    assert command.main(["--only", name]) == 0
+    record = json.loads((results / f"gpu-{name}-stand-in-1.json").read_text("utf-8"))
+    assert record["device"].keys() >= {"name", "capability", "memory", "driver", "runtime", "step"}
+    assert len(record["results"]) == CASES[name]
+    for case in record["results"].values():
+        assert case.keys() >= FIELDS[name]
+    assert {"synchronize", "empty"} <= set(pretended)
+
+
+def test_a_profiler_that_sees_no_kernel_is_no_answer(pretended: list[str], results: Path) -> None:
+    assert command.main(["--only", "launches"]) == 1
+    record = json.loads((results / "gpu-launches-stand-in-1.json").read_text("utf-8"))
+    assert all("the profiler saw no kernel" in case["failed"] for case in record["results"].values())
+
+
+def test_a_capture_is_warmed_up_aside_and_replayed(pretended: list[str]) -> None:
+    calls: list[int] = []
+    replay = Pretended().captured(lambda: calls.append(1))
+    assert len(calls) == 4  # three before, one into the graph
+    assert pretended.count("wait") == 2
+    replay()
+    assert len(calls) == 4
