@@ -8,7 +8,7 @@ import subprocess
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,8 @@ from benchmarks.gpu.turns import Call, HostTurn, KernelTurn, Turn, WallTurn
 from benchmarks.shapes import Shape
 
 GIB = 1 << 30
+PLACES = ("_schedule.accelerator.handle", "device")
+"""Where a step keeps the native object that launches for it."""
 
 
 class Device(ABC):
@@ -89,7 +91,8 @@ class Device(ABC):
 
     def object_of(self, opt: Any) -> Any:
         """The native object that launches for this optimizer: its ``variant`` can be set, its ``launches`` read."""
-        return getattr(opt._stepper.backend, "device", None)
+        backend = opt._stepper.backend
+        return next((found for place in PLACES if hasattr(found := _at(backend, place), "variant")), None)
 
 
 class Cuda(Device):
@@ -226,6 +229,11 @@ def _our_step() -> str:
     weight = torch.nn.Parameter(torch.zeros(1, device="cuda"))
     found = lrdsl.AdamW([weight], backend=Cuda.backend).doctor()
     return f"{found['backend']}: {found['why']}"
+
+
+def _at(thing: Any, place: str) -> Any:
+    """An attribute of an attribute; None where there is none."""
+    return reduce(lambda found, name: getattr(found, name, None), place.split("."), thing)
 
 
 def slug(name: str) -> str:
