@@ -1,7 +1,8 @@
 """Which way of running the schedule on the device is the fastest: advance, early or ticket?
 
-One optimizer, whose variant is set before every turn; captured once with each for the graphs. How many kernels each
-launched is counted beside the time, because a variant that does not apply falls back to the first.
+One optimizer, whose variant is set before every turn; captured once with each for the graphs, where ticket does not
+apply. How many kernels an eager step launched is counted beside the time: a variant that does not apply falls back to
+the first.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def measure(bench: Bench, title: str, shapes: list[Shape], groups: int, graph: b
 
 
 def _figures(bench: Bench, title: str, step: Call, native: Any, graph: bool) -> Figures:
-    chosen = {name: variant for variant, name in TITLES.items()}
+    chosen = {name: variant for variant, name in TITLES.items() if not (graph and variant == "ticket")}
 
     def choose(name: str) -> None:
         native.variant = chosen[name]
