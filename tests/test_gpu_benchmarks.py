@@ -20,7 +20,7 @@ from benchmarks.gpu import __main__ as command  # noqa: E402
 from benchmarks.gpu import device as cuda  # noqa: E402
 from benchmarks.gpu import step, traffic, workload  # noqa: E402
 from benchmarks.gpu.bench import Bench  # noqa: E402
-from benchmarks.gpu.device import Cuda, Host, slug  # noqa: E402
+from benchmarks.gpu.device import Cuda, Host  # noqa: E402
 from benchmarks.shapes import count  # noqa: E402
 
 
@@ -132,8 +132,8 @@ def test_a_failed_case_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_names_of_files() -> None:
-    assert slug("NVIDIA H200") == "nvidia-h200"
-    assert slug("NVIDIA A100-SXM4-80GB (MIG)") == "nvidia-a100-sxm4-80gb-mig"
+    assert command.slug("NVIDIA H200") == "nvidia-h200"
+    assert command.slug("NVIDIA A100-SXM4-80GB (MIG)") == "nvidia-a100-sxm4-80gb-mig"
 
 
 # --- what is compared -----------------------------------------------------------------------------------------------

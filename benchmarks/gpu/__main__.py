@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
 from benchmarks.gpu import host, launches, neighbours, schedule_cost, step, traffic, variants
 from benchmarks.gpu.bench import Bench
-from benchmarks.gpu.device import Cuda, Device, Host, obstacle, slug, versions
+from benchmarks.gpu.device import Cuda, Device, Host, obstacle
 from benchmarks.harness import save
 
 QUESTIONS: dict[str, ModuleType] = {
@@ -67,6 +69,22 @@ def answer(name: str, bench: Bench) -> dict[str, Any]:
     print(f"  target: {question.TARGET}", flush=True)
     figures: dict[str, Any] = question.ask(bench)
     return figures
+
+
+def slug(name: str) -> str:
+    """A device's name as part of a file's."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Of peers that may be there."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

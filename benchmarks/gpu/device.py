@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import re
 import subprocess
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
-from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
 from typing import Any
 
@@ -234,22 +232,6 @@ def _our_step() -> str:
 def _at(thing: Any, place: str) -> Any:
     """An attribute of an attribute; None where there is none."""
     return reduce(lambda found, name: getattr(found, name, None), place.split("."), thing)
-
-
-def slug(name: str) -> str:
-    """A device's name as part of a file's."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Of peers that may be there."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
 
 
 def _query(what: str, about: Any) -> str:
