@@ -52,6 +52,10 @@ slow: $(INSTALLED)
 bench: $(INSTALLED)
 	$(PYTHON) -m benchmarks
 
+.PHONY: bench-gpu
+bench-gpu: $(INSTALLED)
+	$(PYTHON) -m benchmarks.gpu
+
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
