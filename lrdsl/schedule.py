@@ -139,7 +139,7 @@ class Schedule:
         loaded = self._read_modifiers(state["modifiers"], expected["modifiers"])
         observed = self._read_observed(state["observed"])
         for key, slots in loaded.items():
-            self.tracks[key].state[:] = slots
+            self.tracks[key].restore(slots)
         self._observed = observed
 
     def _read_modifiers(self, given: Any, expected: Any) -> "dict[tuple[str, Group], array[float]]":
