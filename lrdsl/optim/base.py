@@ -20,6 +20,7 @@ from lrdsl.optim.groups import (
     check_initialised,
     check_rate,
     check_switches,
+    named,
     named_parameters,
     own_copy,
     report,
@@ -259,6 +260,52 @@ class Optimizer(torch.optim.Optimizer):
             binding.schedule.observe(reported, metric, step=self._clock - binding.origin)
         self._published.publish(self._clock)
 
+    def reschedule(self, text: str | float, *, branch: bool = False, group: int | str | None = None) -> None:
+        """Run another text from the next update on. Parameters, their state and the clock stay.
+
+        It is bound to what the groups were made with, as the first one was: bases are not the rates of now. Of a text
+        that a group runs already nothing changes, unless it is to branch.
+
+        Args:
+            text: A text of the schedule language, or a constant rate.
+            branch: False: run the text from the step of now, as loading with ``reschedule=True`` does. True: run it
+                from its own step 0, starting at the rate in force, as ``reschedule="branch"`` does.
+            group: Index or name of a group; a name stands for all groups of that name. None: every group, and those
+                that are added later.
+
+        Raises:
+            ScheduleError: The text is wrong, or there is no such group (E0803). Nothing has changed.
+            TypeError: ``text`` is neither a text nor a number, ``branch`` neither True nor False. Nothing has changed.
+            RuntimeError: Somebody else wrote a value that the schedule governs.
+
+        Example:
+            >>> import lrdsl, torch
+            >>> opt = lrdsl.SGD([torch.nn.Parameter(torch.zeros(3))], lr=1.0, schedule="hold()")
+            >>> opt.step()
+            >>> opt.reschedule("linear(4)", branch=True)
+            >>> for _ in range(4):
+            ...     opt.step()
+            >>> opt.lr_history()["lr"].tolist(), opt.clock
+            ([1.0, 1.0, 0.75, 0.5, 0.25], 5)
+        """
+        self._refuse_in_rehearsal("reschedule")
+        check_switch("branch", branch)
+        groups = self.param_groups
+        indices = range(len(groups)) if group is None else named(group, groups)
+        self._check_owner()
+        self._published.remember()
+        followers: dict[int, Binding] = {}
+        for index in indices:
+            own = bind(text, index, groups, self._bases, self._units)
+            before, targets = self._bindings[index], self._rules.targets
+            followers[index] = resume.follow(before, own, groups[index], targets, self._clock, branch)
+        for index, binding in followers.items():
+            self._bindings[index] = binding
+            groups[index] |= {"schedule": str(binding.schedule), "initial_lr": self._bases[index]["lr"]}
+        if group is None:
+            self.defaults["schedule"] = text
+        self._rebuild()
+
     def doctor(self) -> dict[str, Any]:
         """Which step runs and why, and what went wrong with a schedule so far."""
         faults = [
@@ -271,8 +318,8 @@ class Optimizer(torch.optim.Optimizer):
     def lr_history(self, n: int = 256) -> Any:
         """The rates of the last updates, for logs.
 
-        Kept for every group, with a schedule or without. Skipped steps are not in it. A copy, an unpickled optimizer and
-        one that has loaded a state dict begin with an empty history.
+        Kept for every group, with a schedule or without. Skipped steps are not in it. It begins anew in a copy, after
+        unpickling and after loading a state dict.
 
         Args:
             n: How many updates, at most 256; fewer are returned if fewer were made.

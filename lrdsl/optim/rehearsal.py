@@ -80,5 +80,6 @@ def _refill(now: object, entry: Any, value: Any) -> Any:
     if not isinstance(entry, Tensor):
         return value
     form = entry.dtype, entry.shape, entry.device
-    fits = isinstance(now, Tensor) and (now.dtype, now.shape, now.device) == form
-    return (now if fits else entry).copy_(value)  # type: ignore[union-attr]
+    if isinstance(now, Tensor) and (now.dtype, now.shape, now.device) == form:
+        entry = now
+    return entry.copy_(value)
