@@ -15,6 +15,7 @@ namespace py = pybind11;
 // In bindings_*.cpp.
 void bind_emulation(py::module_& m);
 void bind_evaluator(py::module_& m);
+void bind_host_device(py::module_& m);
 void bind_publisher(py::module_& m);
 void bind_walk(py::module_& m);
 
@@ -120,6 +121,7 @@ PYBIND11_MODULE(_C, m) {
 
   bind_emulation(m);
   bind_evaluator(m);
+  bind_host_device(m);
   bind_publisher(m);
   bind_walk(m);
 }

@@ -40,7 +40,7 @@ std::unique_ptr<Emulation> emulation(int kind, uintptr_t rows, int64_t n_rows, u
   const Rule rule = one_of<Rule>("kind", kind, "0 (SGD) or 1 (Adam)");
   const Variant launches = one_of<Variant>("variant", variant, "0 (advance) or 1 (ticket)");
   check(rule, table<TensorRow>(rows), n_rows, table<Hyper>(hypers), n_groups, *table<Control>(control));
-  return std::make_unique<Emulation>(rule, launches, table<TensorRow>(rows), n_rows, table<Hyper>(hypers),
+  return std::make_unique<Emulation>(rule, launches, table<TensorRow>(rows), n_rows, table<Hyper>(hypers), n_groups,
                                      *table<Control>(control), blocks);
 }
 
@@ -53,50 +53,34 @@ bool step_once(int kind, uintptr_t rows, int64_t n_rows, uintptr_t hypers, int64
 void measure_once(uintptr_t rows, int64_t n_rows, uintptr_t control, int64_t blocks, uint64_t seed, int threads) {
   const Launch launch = launch_of(blocks, seed, threads);
   check_gradients(table<TensorRow>(rows), n_rows);
-  Emulation(Rule::SGD, Variant::TICKET, table<TensorRow>(rows), n_rows, nullptr, *table<Control>(control), blocks)
+  Emulation(Rule::SGD, Variant::TICKET, table<TensorRow>(rows), n_rows, nullptr, 0, *table<Control>(control), blocks)
       .measure(launch);
-}
-
-using Chunks = std::vector<std::tuple<int64_t, int64_t, int64_t>>;
-
-Chunks chunk_table(uintptr_t rows, int64_t n_rows, int64_t wanted) {
-  const TensorRow* const table_of_rows = table<const TensorRow>(rows);
-  Chunks result;
-  for (const Chunk& chunk : ChunkTable(table_of_rows, n_rows, chunk_length(table_of_rows, n_rows, wanted)).chunks)
-    result.emplace_back(chunk.row, chunk.start, chunk.partial);
-  return result;
 }
 
 // Of one emulated device: (Program's address, slots' address, origin, group, field) for each target.
 using Targets = std::vector<std::tuple<uintptr_t, uintptr_t, int64_t, int32_t, int32_t>>;
-using Listeners = std::vector<std::tuple<int64_t, int64_t, int64_t>>;
+using Listeners = std::vector<std::tuple<int32_t, int32_t, int32_t>>;  // target, metric, metric of the Program
 
 std::unique_ptr<Emulation> scheduled(int kind, uintptr_t rows, int64_t n_rows, uintptr_t hypers, int64_t n_groups,
                                      uintptr_t control, int64_t blocks, int variant, const Targets& targets,
-                                     const Listeners& listeners, int64_t n_mailboxes) {
+                                     const Listeners& listeners) {
   auto made = emulation(kind, rows, n_rows, hypers, n_groups, control, blocks, variant);
   for (const auto& [program, slots, origin, group, field] : targets) {
     if (group < 0 || group >= n_groups || field < 0 || field >= FIELDS)
       throw std::invalid_argument("a target is out of range");
-    made->targets.push_back({program, slots, origin, -1, group, field});
+    made->targets.push_back({program, slots, 0, origin, -1, group, field, 0, 0});
   }
-  for (const auto& [target, mailbox, metric] : listeners) {
-    if (target < 0 || target >= static_cast<int64_t>(targets.size()) || mailbox < 0 || mailbox >= n_mailboxes)
+  for (const auto& [target, metric, local] : listeners) {
+    if (target < 0 || target >= static_cast<int64_t>(targets.size()))
       throw std::invalid_argument("a listener is out of range");
-    made->listeners.push_back({target, mailbox, metric});
+    made->listeners.push_back({target, metric, local, 0});
   }
-  made->mailboxes.resize(static_cast<size_t>(n_mailboxes));
   return made;
 }
 
 void replay(Emulation& emulation, int64_t count, int64_t blocks, uint64_t seed, int threads) {
   const Launch launch = launch_of(blocks, seed, threads);
   for (int64_t i = 0; i < count; ++i) emulation.replay(launch);
-}
-
-void report(Emulation& emulation, size_t mailbox, double value) {
-  emulation.mailboxes.at(mailbox).value = value;
-  ++emulation.mailboxes.at(mailbox).sequence;
 }
 
 std::vector<int64_t> faults(const Emulation& emulation) {
@@ -116,16 +100,14 @@ void bind_emulation(py::module_& m) {
         py::arg("variant") = 0, released, "As `step`, by the device's kernels on a host grid.");
   m.def("emulate_norm", &measure_once, py::arg("rows"), py::arg("n_rows"), py::arg("control"), py::arg("blocks"),
         py::arg("seed") = 0, py::arg("threads") = 1, released, "As `norm`, by the device's kernel on a host grid.");
-  m.def("chunks", &chunk_table, py::arg("rows"), py::arg("n_rows"), py::arg("wanted"),
-        "The chunks that a grid walks: (row, first element, index of its first sum of squares).");
   py::class_<Emulation>(m, "Emulation", "A captured step: tables that are made once, and replays that read only them.")
       .def(py::init(&scheduled), py::arg("kind"), py::arg("rows"), py::arg("n_rows"), py::arg("hypers"),
            py::arg("n_groups"), py::arg("control"), py::arg("blocks"), py::arg("variant"), py::arg("targets"),
-           py::arg("listeners"), py::arg("n_mailboxes"))
+           py::arg("listeners"))
       .def("replay", &replay, py::arg("count"), py::arg("blocks"), py::arg("seed") = 0, py::arg("threads") = 1,
            released, "Run whole steps.")
       .def("keep_last", &Emulation::keep_last, py::arg("count"), "Walk no chunks but the last ones.")
-      .def("report", &report, py::arg("mailbox"), py::arg("value"), "Leave a metric's report for the next step.")
+      .def("report", &Emulation::report, py::arg("metric"), py::arg("value"), "Report a metric to all who listen.")
       .def(
           "plan", [](Emulation& self, size_t target, uintptr_t program) { self.targets.at(target).program = program; },
           py::arg("target"), py::arg("program"), "Let a target follow another Program, whose slots are the same.")

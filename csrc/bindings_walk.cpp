@@ -3,7 +3,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,11 +44,11 @@ std::vector<std::string> torch_symbols() {
   };
 }
 
-py::tuple describe(const py::object& tensor) {
+py::tuple describe(const py::object& tensor, uint64_t plain_keys) {
   const Handle handle = torch.of(tensor.ptr());
   const Handle gradient = torch.gradient_of(handle);
   Place place;
-  if (!place.read(handle)) return py::make_tuple(false, gradient != nullptr);
+  if (!place.read(handle, plain_keys)) return py::make_tuple(false, gradient != nullptr);
   return py::make_tuple(true, gradient != nullptr, reinterpret_cast<uintptr_t>(place.data), place.dtype, place.dims,
                         gradient == nullptr ? 0 : reinterpret_cast<uintptr_t>(TorchAbi::implementation(gradient)));
 }
@@ -86,12 +85,15 @@ class Walk {
   // What a step comes back with. The last two: nothing was done, because
   enum Outcome { SKIPPED, APPLIED, INDIRECT /* a gradient has to be copied first */, CHANGED /* a row is not true */ };
 
+  // All tensors have the dispatch keys of `plain_keys`. What is stepped remotely is never read here.
   Walk(const py::list& groups, const py::list& parameters, const py::dict& state, const py::type& tensor_type,
-       uintptr_t rows)
+       uintptr_t rows, uint64_t plain_keys, bool remote)
       : groups_(groups.ptr()),
         state_(state.ptr()),
         tensor_type_(tensor_type.ptr()),
-        rows_(reinterpret_cast<TensorRow*>(rows)) {
+        rows_(reinterpret_cast<TensorRow*>(rows)),
+        plain_keys_(plain_keys),
+        remote_(remote) {
     for (const py::handle group : groups) known_groups_.push_back(group.ptr());
     for (const py::handle parameter : parameters) parameters_.push_back(parameter.ptr());
     known_.resize(parameters_.size());
@@ -129,11 +131,11 @@ class Walk {
       const Handle g = torch.gradient_of(p);
       known.planned = has_row[i] && (g != nullptr || (known.planned && known.parameter.same(p)));
       known.detour = false;
-      plain = known.parameter.read(p) && (g == nullptr || known.gradient.read(g)) && plain;
+      plain = known.parameter.read(p, plain_keys_) && (g == nullptr || known.gradient.read(g, plain_keys_)) && plain;
       elements += rows_[i].n;
     }
     for (const size_t index : detours) known_.at(index).detour = true;
-    large_ = elements >= WORTH_UNLOCKING;
+    large_ = !remote_ && elements >= WORTH_UNLOCKING;
     py::list kept;
     accepted_ = remember_state(kept) && plain;
     return kept;
@@ -153,6 +155,21 @@ class Walk {
     if (applied) bump_parameters();
     if (zero) bump_gradients();
     return applied ? APPLIED : SKIPPED;
+  }
+
+  // For a step that is made elsewhere: APPLIED if it can go ahead with the rows as they are now.
+  int gather(bool zero, int threads) {
+    const Held held;
+    return look(zero, held, threads);
+  }
+
+  // Whether an address in the rows was not there before the last look.
+  bool moved() const { return moved_; }
+
+  // Such a step has been made.
+  void written(bool zero) const {
+    bump_parameters();
+    if (zero) bump_gradients();
   }
 
   // Only measures the norm of the gradients of now.
@@ -242,6 +259,7 @@ class Walk {
       }
     }
     apart_ = apart_ && zero && !moved && found == APPLIED;
+    moved_ = moved;
     if (found == CHANGED || !steps_counted() || (large_ && !hold_gradients(held))) return CHANGED;
     if (zero && found == APPLIED && !apart_) {
       apart_ = gradients_apart();
@@ -267,6 +285,7 @@ class Walk {
 
   // Whether the steps that are published are those that were counted. Only once the state is known to be where it was.
   bool steps_counted() const {
+    if (remote_) return true;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       if (i + AHEAD < parameters_.size()) __builtin_prefetch(pointer<void>(rows_[i + AHEAD].step_out));
       const TensorRow& row = rows_[i];
@@ -341,7 +360,7 @@ class Walk {
         if (reinterpret_cast<PyObject*>(Py_TYPE(tensor)) != tensor_type_) return false;
         entries_.push_back({name, {}});
         tensors_.push_back(tensor);
-        if (!entries_.back().place.read(torch.of(tensor))) return false;
+        if (!entries_.back().place.read(torch.of(tensor), plain_keys_)) return false;
         kept.append(py::handle(name));
         kept.append(py::handle(tensor));
       }
@@ -355,12 +374,15 @@ class Walk {
   PyObject* tensor_type_;
   py::str params_key_ = py::str("params");
   TensorRow* rows_;
+  uint64_t plain_keys_;
+  bool remote_;
   std::vector<PyObject*> known_groups_, parameters_;
   std::vector<Known> known_;
   std::vector<ParameterState> states_;
   std::vector<Entry> entries_;      // of all states in turn
   std::vector<PyObject*> tensors_;  // theirs
   bool accepted_ = false, large_ = false;
+  bool moved_ = false;
   bool apart_ = false;  // the gradients in the rows are known to share no memory
 };
 
@@ -373,15 +395,21 @@ void bind_walk(py::module_& m) {
   m.def("bind_torch", &lrdsl::bind_torch, py::arg("addresses"), py::arg("offset"), py::arg("keys_offset"),
         py::arg("plain_keys"), py::arg("without_gradient"),
         "Use these functions of torch's, and find a tensor's handle and its dispatch keys at these offsets.");
-  m.def("describe", &lrdsl::describe, py::arg("tensor"), "A tensor as a walk sees it, for the trial of `bind_torch`.");
+  m.def("describe", &lrdsl::describe, py::arg("tensor"), py::arg("plain_keys"),
+        "A tensor as a walk sees it, for the trial of `bind_torch`.");
   py::class_<Walk>(m, "Walk", "Compares what a step would touch with what its rows were made for.")
-      .def(py::init<const py::list&, const py::list&, const py::dict&, const py::type&, uintptr_t>(), py::arg("groups"),
-           py::arg("parameters"), py::arg("state"), py::arg("tensor_type"), py::arg("rows"))
+      .def(py::init<const py::list&, const py::list&, const py::dict&, const py::type&, uintptr_t, uint64_t, bool>(),
+           py::arg("groups"), py::arg("parameters"), py::arg("state"), py::arg("tensor_type"), py::arg("rows"),
+           py::arg("plain_keys"), py::arg("remote"))
       .def("holds", &Walk::holds, "Are these still the groups, with the same parameters?")
       .def("accept", &Walk::accept, py::arg("planned"), py::arg("detours"),
            "The rows of `planned` are true for what is there now; `detours`: whose gradient has to be copied first.")
       .def("step", &Walk::step, py::arg("kind"), py::arg("hypers"), py::arg("n_groups"), py::arg("control"),
            py::arg("threads"), "The plain step, on the gradients of now, if the rows are still true.")
+      .def("gather", &Walk::gather, py::arg("zero"), py::arg("threads"),
+           "Look only: whether the rows are true, with the gradients of now.")
+      .def_property_readonly("moved", &Walk::moved, "Whether the last look found a gradient elsewhere.")
+      .def("written", &Walk::written, py::arg("zero"), "A step was made elsewhere: tell autograd.")
       .def("norm", &Walk::norm, py::arg("control"), py::arg("threads"), "Only the norm of the gradients of now.");
   for (const auto& [name, outcome] : {std::pair("SKIPPED", Walk::SKIPPED), std::pair("APPLIED", Walk::APPLIED),
                                       std::pair("INDIRECT", Walk::INDIRECT), std::pair("CHANGED", Walk::CHANGED)})

@@ -8,14 +8,14 @@
 namespace lrdsl {
 
 namespace baseline {
-void run(const Plan& plan);
+void run(const StepPlan& plan);
 }
 #ifdef LRDSL_X86
 namespace avx2 {
-void run(const Plan& plan);
+void run(const StepPlan& plan);
 }
 namespace avx512 {
-void run(const Plan& plan);
+void run(const StepPlan& plan);
 }
 #endif
 
@@ -96,12 +96,12 @@ int64_t blocks(const TensorRow& row) {
 }
 
 // What every pass needs.
-Plan plan_of(Pass pass, const TensorRow* rows, int64_t n_rows, const Control& control, int threads) {
+StepPlan plan_of(Pass pass, const TensorRow* rows, int64_t n_rows, const Control& control, int threads) {
   thread_local std::vector<int64_t> first_block;
   first_block.assign(1, 0);
   for (int64_t index = 0; index < n_rows; ++index)
     first_block.push_back(first_block.back() + (active_row(rows[index]) ? blocks(rows[index]) : 0));
-  Plan plan{};
+  StepPlan plan{};
   plan.pass = pass;
   plan.rows = rows;
   plan.n_rows = n_rows;
@@ -111,7 +111,7 @@ Plan plan_of(Pass pass, const TensorRow* rows, int64_t n_rows, const Control& co
   return plan;
 }
 
-double norm(Plan plan) {
+double norm(StepPlan plan) {
   thread_local std::vector<int64_t> first_chunk;
   thread_local std::vector<double> partials;
   first_chunk.assign(1, 0);
@@ -193,7 +193,7 @@ void check_gradients(const TensorRow* rows, int64_t n_rows) {
 bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64_t n_groups, Control& control,
           int threads) {
   check(rule, rows, n_rows, hypers, n_groups, control);
-  Plan plan = plan_of(Pass::UPDATE, rows, n_rows, control, threads);
+  StepPlan plan = plan_of(Pass::UPDATE, rows, n_rows, control, threads);
   if ((control.flags & MEASURE) != 0) control.norm = norm(plan);
   if (skips(control)) {
     ++control.skipped;
@@ -214,7 +214,7 @@ bool step(Rule rule, TensorRow* rows, int64_t n_rows, const Hyper* hypers, int64
   active()->kernel(plan);
   for (int64_t index = 0; index < n_rows; ++index) {
     if (index + COUNTED_AHEAD < n_rows) __builtin_prefetch(pointer<void>(rows[index + COUNTED_AHEAD].step_out), 1);
-    if (active_row(rows[index])) count(rows[index]);
+    if (active_row(rows[index])) count(rows[index], hypers[rows[index].group].momentum);
   }
   return true;
 }

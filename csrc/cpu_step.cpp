@@ -93,7 +93,8 @@ void clear(const TensorRow& row, int64_t begin, int64_t n) {
 constexpr int64_t STRETCH = 256;
 
 template <class T, class Update, class... State>
-inline void apply(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end, Update update, State*... state) {
+inline void apply(const StepPlan& plan, const TensorRow& row, int64_t begin, int64_t end, Update update,
+                  State*... state) {
   const Preparation<T> prepare(*plan.control);
   const bool zero = (plan.control->flags & ZERO) != 0;
   const bool low = is_low(row.dtype);
@@ -118,7 +119,7 @@ inline void apply(const Plan& plan, const TensorRow& row, int64_t begin, int64_t
 }
 
 template <class T>
-void sgd(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end) {
+void sgd(const StepPlan& plan, const TensorRow& row, int64_t begin, int64_t end) {
   const Hyper& hyper = plan.hypers[row.group];
   const Sgd<T> rule(hyper, (row.flags & STARTED) != 0);
   if (hyper.momentum == 0.0) {
@@ -131,7 +132,7 @@ void sgd(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end) {
 }
 
 template <class T>
-void adam(const Plan& plan, const TensorRow& row, const AdamFactors& factors, int64_t begin, int64_t end) {
+void adam(const StepPlan& plan, const TensorRow& row, const AdamFactors& factors, int64_t begin, int64_t end) {
   const Adam<T> rule(factors);
   T* const m = pointer<T>(row.m);
   T* const v = pointer<T>(row.v);
@@ -145,14 +146,14 @@ void adam(const Plan& plan, const TensorRow& row, const AdamFactors& factors, in
 }
 
 template <class T>
-void limit(const Plan& plan, const TensorRow& row, int64_t begin, int64_t end) {
+void limit(const StepPlan& plan, const TensorRow& row, int64_t begin, int64_t end) {
   apply<T>(
       plan, row, begin, end, [](T& p, T g, T& m, T& v) { Limit<T>().plain(p, g, m, v); },  //
       pointer<T>(row.m), pointer<T>(row.v));
 }
 
 template <class T>
-void update(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
+void update(const StepPlan& plan, int64_t index, int64_t begin, int64_t end) {
   const TensorRow& row = plan.rows[index];
   switch (plan.rule) {
     case Rule::SGD:
@@ -177,7 +178,7 @@ double sum_of_squares(const E* g, int64_t n) {
 
 // The chunks that begin in [begin, end).
 template <class T>
-void measure(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
+void measure(const StepPlan& plan, int64_t index, int64_t begin, int64_t end) {
   const TensorRow& row = plan.rows[index];
   for (int64_t chunk = (begin + NORM_CHUNK - 1) / NORM_CHUNK; chunk * NORM_CHUNK < end; ++chunk) {
     const int64_t at = chunk * NORM_CHUNK;
@@ -191,7 +192,7 @@ void measure(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
 // --------------------------------------------------------------------------------------------------------
 
 template <class T>
-void visit(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
+void visit(const StepPlan& plan, int64_t index, int64_t begin, int64_t end) {
   switch (plan.pass) {
     case Pass::UPDATE:
       return update<T>(plan, index, begin, end);
@@ -203,7 +204,7 @@ void visit(const Plan& plan, int64_t index, int64_t begin, int64_t end) {
 }
 
 // The last row that starts at or before `block`; of several, as empty rows make them, the one that has it.
-int64_t row_of(const Plan& plan, int64_t block) {
+int64_t row_of(const StepPlan& plan, int64_t block) {
   int64_t low = 0, high = plan.n_rows;
   while (high - low > 1) {
     const int64_t middle = low + (high - low) / 2;
@@ -213,7 +214,7 @@ int64_t row_of(const Plan& plan, int64_t block) {
 }
 
 // Part `part` of `parts`: equal counts of blocks, whatever tensors they fall into.
-void work(const Plan& plan, int64_t part, int64_t parts) {
+void work(const StepPlan& plan, int64_t part, int64_t parts) {
   const int64_t total = plan.first_block[plan.n_rows];
   const int64_t end = total / parts * (part + 1) + total % parts * (part + 1) / parts;
   int64_t block = total / parts * part + total % parts * part / parts;
@@ -241,7 +242,7 @@ void work(const Plan& plan, int64_t part, int64_t parts) {
 
 namespace LRDSL_ISA {
 
-void run(const Plan& plan) {
+void run(const StepPlan& plan) {
 #ifdef _OPENMP
   if (plan.threads > 1) {
 #pragma omp parallel num_threads(plan.threads)

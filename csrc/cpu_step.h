@@ -14,8 +14,6 @@
 
 namespace lrdsl {
 
-enum class Rule { SGD = 0, ADAM = 1, LIMIT = 2 };
-
 // What one walk over the tables does.
 enum class Pass { UPDATE, MEASURE, CLEAR };
 
@@ -26,7 +24,7 @@ constexpr int64_t BLOCK_BYTES = 64;
 // A block has 2 to this power elements. To divide by a variable would cost a small tensor as much as its update.
 LRDSL_HD int block_shift(int32_t dtype) { return dtype == FLOAT64 ? 3 : is_low(dtype) ? 5 : 4; }
 
-struct Plan {
+struct StepPlan {
   Pass pass;
   const TensorRow* rows;
   int64_t n_rows;
@@ -43,7 +41,7 @@ struct Plan {
   double* partials;            // of each chunk
 };
 
-using Kernel = void (*)(const Plan&);
+using Kernel = void (*)(const StepPlan&);
 
 struct Isa {
   const char* name;

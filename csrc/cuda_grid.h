@@ -21,6 +21,8 @@ struct CudaGrid {
     __syncthreads();
   }
 
+  __device__ __forceinline__ void show() const { __threadfence_system(); }
+
   // The pattern of NVIDIA's threadFenceReduction sample: what the block wrote is made visible before its ticket is, and
   // what the others wrote is read after the last ticket.
   __device__ __forceinline__ bool last(uint32_t* ticket) const {

@@ -99,10 +99,10 @@ LRDSL_HD int64_t bytes_of(int32_t dtype) { return dtype == FLOAT64 ? 8 : is_low(
 
 LRDSL_HD int32_t grad_dtype(const TensorRow& row) { return (row.flags & GRAD_FLOAT32) != 0 ? FLOAT32 : row.dtype; }
 
-// One more update has been applied to the row.
-LRDSL_HD void count(TensorRow& row) {
+// One more update has been applied to the row, with this momentum.
+LRDSL_HD void count(TensorRow& row, double momentum) {
   ++row.step;
-  row.flags |= STARTED;
+  if (momentum != 0.0) row.flags |= STARTED;
   if (row.step_out == 0) return;
   if ((row.flags & STEP_FLOAT64) != 0) {
     *pointer<double>(row.step_out) = static_cast<double>(row.step);

@@ -1,70 +1,83 @@
-// The launches of a step, in the order in which a device's stream would run them.
 #include "emulate.h"
 
 #include <algorithm>
 #include <cstddef>
 
 namespace lrdsl {
+namespace {
 
-Emulation::Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, Control& control,
-                     int64_t wanted)
+std::vector<Gradient> gradients_of(const TensorRow* rows, int64_t n_rows) {
+  std::vector<Gradient> gradients;
+  for (int64_t i = 0; i < n_rows; ++i) gradients.push_back({rows[i].g, grad_dtype(rows[i]), 0});
+  return gradients;
+}
+
+}  // namespace
+
+Emulation::Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, int64_t n_groups,
+                     Control& control, int64_t wanted)
     : rule_(rule),
       variant_(variant),
       rows_(rows),
       n_rows_(n_rows),
       hypers_(hypers),
+      n_groups_(n_groups),
       control_(control),
-      length_(chunk_length(rows, n_rows, wanted)),
-      table_(rows, n_rows, length_),
+      gradients_(gradients_of(rows, n_rows)),
+      table_(rows, gradients_.data(), n_rows, wanted),
       biases_(static_cast<size_t>(variant == Variant::ADVANCE ? n_rows : 0)),
-      partials_(static_cast<size_t>(table_.partials)) {}
+      partials_(static_cast<size_t>(table_.partials)),
+      history_(static_cast<size_t>(HISTORY * 8 * (1 + n_groups))) {
+  state.norm = control.norm;
+  state.skipped = control.skipped;
+}
 
 Tables Emulation::tables() {
   const auto size = [](const auto& table) { return static_cast<int64_t>(table.size()); };
+  plan_.targets = targets.data();
+  plan_.listeners = listeners.data();
+  plan_.n_targets = size(targets);
+  plan_.n_listeners = size(listeners);
+  plan_.grad_norm = -1;
   Tables t{};
   t.rows = rows_;
-  t.hypers = hypers_;
-  t.control = &control_;
-  t.state = &state;
-  t.biases = biases_.empty() ? nullptr : biases_.data();
+  t.gradients = gradients_.data();
   t.chunks = table_.chunks.data();
+  t.hypers = hypers_;
+  t.biases = biases_.empty() ? nullptr : biases_.data();
   t.partials = partials_.data();
-  t.targets = targets.data();
-  t.mailboxes = mailboxes.data();
-  t.listeners = listeners.data();
+  t.state = &state;
+  t.plan = &plan_;
+  t.mirror = &mirror;
+  t.history = history_.data();
   t.n_rows = n_rows_;
+  t.n_groups = n_groups_;
   t.n_chunks = size(table_.chunks);
   t.n_partials = size(partials_);
-  t.n_targets = size(targets);
-  t.n_mailboxes = size(mailboxes);
-  t.n_listeners = size(listeners);
-  t.length = length_;
+  t.length = table_.length;
+  t.control = control_;
   return t;
 }
 
+// A host's kernel is made for everything, with a ticket too.
 template <class Rules>
-void Emulation::run(const Tables& t, const Launch& launch) const {
-  const Launch one_block{1, 0, 1};
-  const bool measures = (control_.flags & MEASURE) != 0;
-  if (variant_ == Variant::ADVANCE) {
-    if (measures) {
-      launch([&](const HostGrid& grid, Shared& shared) { norm<Rules>(grid, t, shared, true); });
-    } else {
-      one_block([&](const HostGrid& grid, Shared&) { advance<Rules>(grid, t); });
-    }
-    launch([&](const HostGrid& grid, Shared&) { update<Rules, EVERYTHING>(grid, t); });
+void Emulation::run(const HostStream& stream, const Tables& t) const {
+  if (variant_ == Variant::TICKET) {
+    if ((t.control.flags & MEASURE) != 0) stream.norm<Rules>(t, false);
+    stream.update_at_once<Rules>(t, EVERYTHING);
   } else {
-    if (measures) launch([&](const HostGrid& grid, Shared& shared) { norm<Rules>(grid, t, shared, false); });
-    if (t.n_listeners > 0) one_block([&](const HostGrid& grid, Shared&) { take_reports(grid, t); });
-    launch([&](const HostGrid& grid, Shared& shared) { update_at_once<Rules, EVERYTHING>(grid, t, shared); });
+    launch_step<Rules>(stream, variant_, EVERYTHING, t);
   }
 }
 
 bool Emulation::replay(const Launch& launch) {
-  const int64_t skipped = control_.skipped;
+  const int64_t skipped = state.skipped;
   const Tables t = tables();
-  rule_ == Rule::SGD ? run<SgdRule>(t, launch) : run<AdamRule>(t, launch);
-  return control_.skipped == skipped;
+  const HostStream stream{launch};
+  rule_ == Rule::SGD ? run<SgdRule>(stream, t) : run<AdamRule>(stream, t);
+  control_.norm = state.norm;
+  control_.skipped = state.skipped;
+  return state.skipped == skipped;
 }
 
 void Emulation::keep_last(size_t count) {
@@ -73,8 +86,10 @@ void Emulation::keep_last(size_t count) {
 }
 
 void Emulation::measure(const Launch& launch) {
-  const Tables t = tables();
-  launch([&](const HostGrid& grid, Shared& shared) { norm<SgdRule>(grid, t, shared, false); });
+  HostStream{launch}.norm<SgdRule>(tables(), false);
+  control_.norm = state.norm;
 }
+
+void Emulation::report(int64_t metric, double value) { HostStream{{1, 0, 1}}.report(tables(), metric, value); }
 
 }  // namespace lrdsl

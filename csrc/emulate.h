@@ -6,30 +6,25 @@
 
 #include "chunks.h"
 #include "cpu_step.h"
-#include "host_grid.h"
+#include "host_stream.h"
 
 namespace lrdsl {
-
-enum class Variant {
-  ADVANCE = 0,  // advance, which the norm's last block does if there is one; then the update
-  TICKET = 1,   // the norm if there is one, reports if anything listens; then the rest in one launch
-};
 
 // What a device would hold for an optimizer: made once, and all that a step reads. `replay` is one step: the launches
 // that a captured graph would hold.
 class Emulation {
  public:
   // The tables are as `check` wants them. Chunks are as short as it takes to have `wanted` of them.
-  Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, Control& control,
-            int64_t wanted);
+  Emulation(Rule rule, Variant variant, TensorRow* rows, int64_t n_rows, Hyper* hypers, int64_t n_groups,
+            Control& control, int64_t wanted);
   Emulation(const Emulation&) = delete;
   Emulation& operator=(const Emulation&) = delete;
 
   // What the device's memory holds beside the tables that were given; the host may write here between steps.
   State state{};
   std::vector<Target> targets;
-  std::vector<Mailbox> mailboxes;
   std::vector<Listener> listeners;
+  Mirror mirror{};
 
   // False if the step was skipped.
   bool replay(const Launch& launch);
@@ -37,10 +32,11 @@ class Emulation {
   void keep_last(size_t count);
   // Only the norm.
   void measure(const Launch& launch);
+  void report(int64_t metric, double value);
 
  private:
   template <class Rules>
-  void run(const Tables& tables, const Launch& launch) const;
+  void run(const HostStream& stream, const Tables& t) const;
   Tables tables();
 
   Rule rule_;
@@ -48,11 +44,14 @@ class Emulation {
   TensorRow* rows_;
   int64_t n_rows_;
   Hyper* hypers_;
+  int64_t n_groups_;
   Control& control_;
-  int64_t length_;
+  std::vector<Gradient> gradients_;
   ChunkTable table_;
   std::vector<Bias> biases_;
   std::vector<double> partials_;
+  std::vector<char> history_;
+  Plan plan_{};
 };
 
 }  // namespace lrdsl

@@ -15,15 +15,18 @@ namespace lrdsl {
 struct Place {
   const void* implementation = nullptr;
   void* data = nullptr;
+  uint64_t keys = 0;
   int32_t dtype = 0;
   std::vector<int64_t> dims;  // sizes, then strides
 
-  // False if `tensor` is not plain. Others are not even asked: some answer in Python.
-  bool read(Handle tensor) {
+  // False if `tensor` has other dispatch keys than a plain one where it should be. Such a one is not even asked: some
+  // answer in Python.
+  bool read(Handle tensor, uint64_t plain_keys) {
     int64_t dim = 0;
     const int64_t *sizes = nullptr, *strides = nullptr;
     implementation = TorchAbi::implementation(tensor);
-    if (!torch.is_plain(tensor) || torch.dtype(tensor, &dtype) != 0 || torch.dim(tensor, &dim) != 0) return false;
+    keys = plain_keys;
+    if (torch.keys_of(tensor) != keys || torch.dtype(tensor, &dtype) != 0 || torch.dim(tensor, &dim) != 0) return false;
     if (torch.sizes(tensor, &sizes) != 0 || torch.strides(tensor, &strides) != 0) return false;
     if (torch.data(tensor, &data) != 0) return false;
     dims.assign(sizes, sizes + dim);
@@ -33,7 +36,7 @@ struct Place {
 
   // Whether another tensor is reached in the same way; its address, which may differ, goes to `now`.
   bool fits(Handle tensor, void** now) const {
-    return torch.is_plain(tensor) && same_elements(tensor) && torch.data(tensor, now) == 0;
+    return torch.keys_of(tensor) == keys && same_elements(tensor) && torch.data(tensor, now) == 0;
   }
 
   // Whether this tensor has not changed.

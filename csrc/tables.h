@@ -6,10 +6,12 @@
 
 namespace lrdsl {
 
+enum class Rule { SGD = 0, ADAM = 1, LIMIT = 2 };
+
 enum Dtype : int32_t { FLOAT32 = 0, FLOAT64 = 1, BFLOAT16 = 2, FLOAT16 = 3 };
 
 enum RowFlag : int32_t {
-  STARTED = 1,       // the momentum buffer holds something; set by the first update
+  STARTED = 1,       // the momentum buffer holds something; set by the first update with momentum
   STEP_FLOAT64 = 2,  // *step_out is float64: float32 cannot count beyond 2^24
   GRAD_FLOAT32 = 4,  // the gradient of a parameter in low precision is float32
 };

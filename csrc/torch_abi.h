@@ -34,9 +34,8 @@ struct TorchAbi {
 
   Handle of(const void* python_tensor) const { return static_cast<const char*>(python_tensor) + offset; }
   static const void* implementation(Handle tensor) { return *static_cast<const void* const*>(tensor); }
-  bool is_plain(Handle tensor) const {
-    return *reinterpret_cast<const uint64_t*>(static_cast<const char*>(implementation(tensor)) + keys_offset) ==
-           plain_keys;
+  uint64_t keys_of(Handle tensor) const {
+    return *reinterpret_cast<const uint64_t*>(static_cast<const char*>(implementation(tensor)) + keys_offset);
   }
   // Null if there is none.
   Handle gradient_of(Handle tensor) const {

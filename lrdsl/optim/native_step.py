@@ -147,7 +147,8 @@ class NativeStep:
             self._places = list(map(Tensor.data_ptr, self._held))
         if self._walk is None and self.walks and not walk_obstacle(self._module, batch.params):
             self._state = state
-            self._walk = self._module.Walk(batch.param_groups, batch.params, state, Tensor, _address(rows))
+            keys = torch_abi.keys("cpu")
+            self._walk = self._module.Walk(batch.param_groups, batch.params, state, Tensor, _address(rows), keys, False)
         if self._walk is not None:
             detours = [index for index in indirect if batch.params[index].numel()]
             self._kept = self._walk.accept(sorted(self._planned), detours)

@@ -24,12 +24,15 @@ LARGEST_TENSOR = 184
 
 
 @cache
-def obstacle(module: ModuleType) -> str:
+def obstacle(module: ModuleType, device: str = "cpu") -> str:
     """Why the compiled walk cannot be used; empty if it can.
 
     Args:
         module: The extension, whose ``bind_torch`` is called.
+        device: Where the tensors are.
     """
+    if device != "cpu":
+        return obstacle(module) or _difference(module, device)
     addresses = {name: address for name in module.TORCH_SYMBOLS if (address := _address(name))}
     missing = [name for name in module.TORCH_SYMBOLS if name not in addresses]
     if missing:
@@ -37,9 +40,19 @@ def obstacle(module: ModuleType) -> str:
     offset, keys_offset = _offset(), _keys_offset()
     if offset is None or keys_offset is None:
         return f"a tensor of torch {torch.__version__} keeps its handle or its keys in an unknown place"
-    module.bind_torch(addresses, offset, keys_offset, _keys(torch.empty(0)), torch.empty(0))
-    for tensor in _samples():
-        told, known = module.describe(tensor), _description(tensor)
+    module.bind_torch(addresses, offset, keys_offset, keys("cpu"), torch.empty(0))
+    return _difference(module, "cpu")
+
+
+def keys(device: str) -> int:
+    """The dispatch keys of a plain dense tensor on a device."""
+    return _keys(torch.empty(0, device=device))
+
+
+def _difference(module: ModuleType, device: str) -> str:
+    plain = keys(device)
+    for tensor in _samples(device):
+        told, known = module.describe(tensor, plain), _description(tensor, device)
         if told != known:
             return f"torch {torch.__version__} lays its tensors out differently: {told} for {known}"
     return ""
@@ -92,30 +105,32 @@ class _Dispatching(Tensor):
         return func(*args, **(kwargs or {}))
 
 
-def _samples() -> Iterator[Tensor]:
-    yield torch.zeros(())
-    yield torch.zeros(0, 3)
-    yield torch.arange(24.0).view(2, 3, 4).permute(2, 0, 1)[1:]
-    yield torch.zeros(3, dtype=torch.float64)
-    yield torch.zeros(3, dtype=torch.bfloat16)
-    yield torch.zeros(3, dtype=torch.float16)
-    yield torch._neg_view(torch.ones(3))
-    yield torch.zeros(2, 2).to_sparse()
-    yield torch.zeros(2, device="meta")
-    yield torch.zeros(2).as_subclass(_Dispatching)
-    yield torch.zeros(2, dtype=torch.complex64).conj()
-    with torch.inference_mode():
-        inference = torch.zeros(2)
-    yield inference
-    parameter = Parameter(torch.zeros(4))
-    yield parameter
-    parameter.grad = torch.ones(4)
-    yield parameter
-    parameter.data = torch.zeros(4)[::1]
-    yield parameter
-    one, two = torch.zeros(5), torch.zeros(6)
-    torch.utils.swap_tensors(one, two)  # type: ignore[no-untyped-call]
-    yield from (one, two)
+def _samples(device: str) -> Iterator[Tensor]:
+    with torch.device(device):
+        yield torch.zeros(())
+        yield torch.zeros(0, 3)
+        yield torch.arange(24.0).view(2, 3, 4).permute(2, 0, 1)[1:]
+        yield torch.zeros(3, dtype=torch.float64)
+        yield torch.zeros(3, dtype=torch.bfloat16)
+        yield torch.zeros(3, dtype=torch.float16)
+        yield torch._neg_view(torch.ones(3))
+        yield torch.zeros(2, 2).to_sparse()
+        yield torch.zeros(2, device="meta")
+        yield torch.zeros(2, device="cpu")
+        yield torch.zeros(2).as_subclass(_Dispatching)
+        yield torch.zeros(2, dtype=torch.complex64).conj()
+        with torch.inference_mode():
+            inference = torch.zeros(2)
+        yield inference
+        parameter = Parameter(torch.zeros(4))
+        yield parameter
+        parameter.grad = torch.ones(4)
+        yield parameter
+        parameter.data = torch.zeros(4)[::1]
+        yield parameter
+        one, two = torch.zeros(5), torch.zeros(6)
+        torch.utils.swap_tensors(one, two)  # type: ignore[no-untyped-call]
+        yield from (one, two)
 
 
 DTYPES = {
@@ -143,11 +158,11 @@ DTYPES = {
 }
 
 
-def _description(tensor: Tensor) -> tuple[object, ...]:
+def _description(tensor: Tensor, device: str) -> tuple[object, ...]:
     """What the extension must say of it."""
     grad = tensor.grad
     special = tensor.is_neg() or tensor.is_conj() or tensor.is_inference() or isinstance(tensor, _Dispatching)
-    if special or tensor.layout != torch.strided or tensor.device.type != "cpu":
+    if special or tensor.layout != torch.strided or tensor.device.type != device:
         return False, grad is not None
     return (
         True,

@@ -54,16 +54,16 @@ class Optimizer {
     }
     control.max_norm = 1.0;
     control.found_inf = address(&found_inf_);
-    emulation = std::make_unique<lrdsl::Emulation>(rule, variant, rows.data(), ROWS, hypers.data(), control, INT64_MAX);
+    emulation =
+        std::make_unique<lrdsl::Emulation>(rule, variant, rows.data(), ROWS, hypers.data(), GROUPS, control, INT64_MAX);
     for (const Words& words : packs) {
       const auto& program = *reinterpret_cast<const lrdsl::Program*>(words.data());
       slots_.emplace_back(program.first_state(), program.first_state() + program.state);
-      const int64_t index = static_cast<int64_t>(emulation->targets.size());
-      emulation->targets.push_back({address(words.data()), address(slots_.back().data()), 0, -1,
-                                    static_cast<int32_t>(index) % static_cast<int32_t>(GROUPS), 0});
-      emulation->listeners.push_back({index, 0, 0});
+      const auto index = static_cast<int32_t>(emulation->targets.size());
+      emulation->targets.push_back({address(words.data()), address(slots_.back().data()), 0, 0, -1,
+                                    index % static_cast<int32_t>(GROUPS), 0, 0, 0});
+      emulation->listeners.push_back({index, 0, 0, 0});
     }
-    emulation->mailboxes.resize(1);
   }
 
   void step(uint64_t seed, const lrdsl::Launch& launch) {
@@ -72,10 +72,7 @@ class Optimizer {
       for (float& g : tensors_[4 * i + 1]) g = static_cast<float>(generator() % 1000) * 1e-3f;
     found_inf_ = generator() % 5 == 0 ? 1.0f : 0.0f;
     control.flags = static_cast<int64_t>(generator() % 16);
-    if (generator() % 3 == 0) {
-      emulation->mailboxes[0].value = static_cast<double>(generator() % 100);
-      ++emulation->mailboxes[0].sequence;
-    }
+    if (generator() % 3 == 0) emulation->report(0, static_cast<double>(generator() % 100));
     emulation->replay(launch);
   }
 

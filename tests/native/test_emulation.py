@@ -317,7 +317,7 @@ def test_elements_beyond_2_31(kind, variant, n):
     for name in ("p", "g", *STATE):
         long.rows[name] -= 4 * last
     long.rows["n"] = n
-    emulation = _C.Emulation(*long.tables(), blocks, variant, [], [], 0)
+    emulation = _C.Emulation(*long.tables(), blocks, variant, [], [])
     emulation.keep_last(1)
     emulation.replay(1, blocks=3)
     assert _C.step(*short.tables(), 1)
@@ -373,7 +373,7 @@ def test_graph_follows_schedule(variant, grid):
         return tensors, tensors.arrays[-1]
 
     captured, overflow = make()
-    emulation = _C.Emulation(*captured.tables(), grid[0], variant, device.targets, device.listeners, 1)
+    emulation = _C.Emulation(*captured.tables(), grid[0], variant, device.targets, device.listeners)
     eager, eager_overflow = make()
     clock = 0
     for t in range(steps):
@@ -398,7 +398,7 @@ def test_graph_follows_a_changed_plan(variant):
     captured, eager = (Tensors(ADAM, (40, 300), {"weight_decay": 0.3}) for _ in range(2))
     for tensors in (captured, eager):
         tensors.gradients(1)
-    emulation = _C.Emulation(*captured.tables(), 4, variant, before.targets, [], 0)
+    emulation = _C.Emulation(*captured.tables(), 4, variant, before.targets, [])
     for clock in range(60):
         device = before if clock < 20 else after
         if clock == 20:
@@ -435,7 +435,7 @@ def test_an_unusable_value_holds_the_last_one(variant, field, first, slope, faul
     tensors.point("found_inf", 1.0)
     program = _C.Program(falling(first, slope).pack())
     emulation = _C.Emulation(
-        *tensors.tables(), 2, variant, [(program.address, 0, 0, 0, HYPER.names.index(field))], [], 0
+        *tensors.tables(), 2, variant, [(program.address, 0, 0, 0, HYPER.names.index(field))], []
     )
     start = tensors.hypers[field][0]
     emulation.replay(2, 2)
@@ -456,4 +456,4 @@ def test_impossible_targets():
     tensors = Tensors(ADAM, (9,), {})
     for targets, listeners in (([(0, 0, 0, 2, 0)], []), ([(0, 0, 0, 0, 7)], []), ([], [(0, 0, 0)])):
         with pytest.raises(ValueError, match="is out of range"):
-            _C.Emulation(*tensors.tables(), 1, ADVANCE, targets, listeners, 1)
+            _C.Emulation(*tensors.tables(), 1, ADVANCE, targets, listeners)

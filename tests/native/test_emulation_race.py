@@ -40,7 +40,7 @@ def packs(tmp_path_factory):
 
 
 def run(compiler, packs, folder, steps, csrc=CSRC):
-    sources = [str(DRIVER), str(csrc / "emulate.cpp")]
+    sources = [str(DRIVER), str(csrc / "emulate.cpp"), str(csrc / "host_stream.cpp")]
     flags = [*FLAGS, f"-I{csrc}"]
     built = subprocess.run(
         [compiler, *flags, *SANITIZER, *sources, "-o", folder / "race"], capture_output=True, text=True

@@ -54,26 +54,31 @@ def test_state_changed_by_hand(change: Callable[[Any, Parameter], None], backend
 
 
 def test_one_thread_at_a_time() -> None:
-    params = parameters([(3_000,)] * 50)
+    # Gradients stay as they are: torch itself crashes where one thread replaces one while another reads it.
+    params = parameters([(2_200_000,)] * 2)  # large enough for the step to let other threads run
     optimizer = lrdsl.AdamW(params)
     fill_gradients(params, seed=0)
-    errors: list[BaseException] = []
+    optimizer.step()
+    outcomes: list[str] = []
 
     def work() -> None:
-        for index in range(100):
-            params[index % 50].grad = None if index % 2 else torch.ones(3_000)
+        for _ in range(5):
             try:
                 optimizer.step()
+                outcomes.append("")
             except RuntimeError as error:
-                errors.append(error)
+                outcomes.append(str(error))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all("another thread" in str(error) for error in errors)
-    optimizer.step()
+    refused = [outcome for outcome in outcomes if outcome]
+    assert len(outcomes) == 15
+    assert all("another thread" in message for message in refused)
+    assert optimizer.clock == 1 + len(outcomes) - len(refused)
+    assert all(optimizer.state[p]["step"] == optimizer.clock for p in params)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

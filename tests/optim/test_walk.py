@@ -349,7 +349,7 @@ def _other_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _other_description(monkeypatch: pytest.MonkeyPatch) -> None:
     description = torch_abi._description
-    monkeypatch.setattr(torch_abi, "_description", lambda tensor: (*description(tensor)[:-1], 1))
+    monkeypatch.setattr(torch_abi, "_description", lambda tensor, device: (*description(tensor, device)[:-1], 1))
 
 
 @pytest.mark.parametrize(
