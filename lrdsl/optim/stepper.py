@@ -74,6 +74,7 @@ class Stepper:
         self._unstarted = unstarted
         self._batch = Batch(param_groups)
         self._hypers = Hypers(param_groups, rules.options, rules.read_group, published)
+        self.rates = self._hypers.table["lr"]  # of the last update, until the next ones are published
         self._reach = Reach(self._batch.params)
         self._control = control
         self._masters = masters
@@ -186,6 +187,10 @@ class Stepper:
         batch = self._batch
         wanted = self._wanted(index for index, p in enumerate(batch.params) if p.requires_grad)
         self._unstarted.update(prepare(wanted, self._state))
+        self._planned = None
+
+    def forget(self) -> None:
+        """Look at everything anew before the next step: state and counts were written from outside."""
         self._planned = None
 
     def _wanted(self, indices: Iterable[int]) -> list[Wanted]:
