@@ -12,8 +12,8 @@ PIP_ARGS =
 
 PYTHON = $(VENV)/bin/python
 PIP = $(PYTHON) -m pip
-FORMATTED = csrc/*.h csrc/*.cpp tests/native/*.cpp
-NATIVE = $(wildcard csrc/*.h csrc/*.cpp csrc/*.inc csrc/CMakeLists.txt)
+FORMATTED = csrc/*.h csrc/*.cpp csrc/*.cu tests/native/*.cpp
+NATIVE = $(wildcard csrc/*)
 
 # Stamps say what an environment holds, so they live in it.
 STAMP = $(VENV)/.lrdsl
@@ -52,6 +52,10 @@ slow: $(INSTALLED)
 bench: $(INSTALLED)
 	$(PYTHON) -m benchmarks
 
+.PHONY: bench-gpu
+bench-gpu: $(INSTALLED)
+	$(PYTHON) -m benchmarks.gpu
+
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
@@ -65,7 +69,7 @@ format: $(INSTALLED)
 
 wheel: $(INSTALLED)
 	rm -rf build/lib* build/bdist*
-	LRDSL_EXT=require $(PIP) wheel $(PIP_ARGS) --no-deps --wheel-dir dist .
+	LRDSL_EXT=require LRDSL_WHEEL=1 $(PIP) wheel $(PIP_ARGS) --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf build dist out site *.egg-info lrdsl/_build.json lrdsl/_C*.so

@@ -14,7 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,37 @@ def interleave(
     for name, peer in peers.items():
         prepare(name)
         peer()
-    seconds: dict[str, list[float]] = {name: [] for name in peers}
+
+    def timed(peer: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        for _ in range(repeat):
+            peer()
+        return (time.perf_counter() - start) / repeat
+
+    return take_turns({name: partial(timed, peer) for name, peer in peers.items()}, rounds=rounds, prepare=prepare)
+
+
+def take_turns(
+    turns: Mapping[str, Callable[[], float]],
+    *,
+    rounds: int,
+    prepare: Callable[[str], object] = lambda name: None,
+) -> dict[str, list[float]]:
+    """What every turn returns, a list with one entry per round; the order is reversed from round to round."""
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
     for number in range(rounds):
-        for name in list(peers) if number % 2 else reversed(list(peers)):
-            peer = peers[name]
+        for name in list(turns) if number % 2 else reversed(list(turns)):
             prepare(name)
-            start = time.perf_counter()
-            for _ in range(repeat):
-                peer()
-            seconds[name].append((time.perf_counter() - start) / repeat)
+            seconds[name].append(turns[name]())
     return seconds
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4)
+    return low, middle, high
 
 
 def compare(seconds: dict[str, list[float]], ours: str = "lrdsl") -> dict[str, dict[str, float]]:
@@ -57,7 +79,7 @@ def compare(seconds: dict[str, list[float]], ours: str = "lrdsl") -> dict[str, d
     rows = {}
     for name, times in seconds.items():
         ratios = [theirs / own for theirs, own in zip(times, seconds[ours], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
+        low, middle, high = quartiles(ratios)
         rows[name] = {
             "median_us": 1e6 * statistics.median(times),
             "ratio": middle,
@@ -76,10 +98,17 @@ def table(title: str, rows: dict[str, dict[str, float]]) -> None:
         print(f"  {name:34s} {row['median_us']:9.1f} µs {spread:>30s}")
 
 
-def save(name: str, results: Any) -> None:
-    """Write the results with everything needed to judge and repeat them."""
+def save(name: str, results: Any, command: str = "", **facts: Any) -> None:
+    """Write the results with everything needed to judge and repeat them.
+
+    Args:
+        name: Of the file.
+        results: What was found.
+        command: What finds it again; by default, running the module of that name.
+        facts: More about the machine and the run.
+    """
     RESULTS.mkdir(exist_ok=True)
-    record = {"command": f"python -m benchmarks.{name}", **environment(), "results": results}
+    record = {"command": command or f"python -m benchmarks.{name}", **environment(), **facts, "results": results}
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
     print(f"\nwrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name}")

@@ -45,6 +45,18 @@ def resnet50() -> list[Shape]:
     return shapes + _linear(inputs, 1000)
 
 
+def llama3_8b(width: int = 4096, depth: int = 32, hidden: int = 14336, words: int = 128256) -> list[Shape]:
+    """Llama-3-8B: 32 query and 8 key heads of 128, no biases, the head is not tied to the embedding."""
+    attention = [(width, width), (width // 4, width), (width // 4, width), (width, width)]
+    block = [*attention, (hidden, width), (hidden, width), (width, hidden), (width,), (width,)]
+    return [(words, width), *depth * block, (width,), (words, width)]
+
+
+def shard(shapes: list[Shape], ranks: int) -> list[Shape]:
+    """What one rank holds where every tensor is cut along its first dimension."""
+    return [(-(-shape[0] // ranks), *shape[1:]) for shape in shapes]
+
+
 def count(shapes: list[Shape]) -> int:
     """Elements in all."""
     return sum(map(prod, shapes))

@@ -74,7 +74,9 @@ py::class_<Device, Options...> bind_device(py::module_& m, const char* name, con
             self.publish(tables(t), advance, stream);
           },
           py::arg("tables"), py::arg("advance"), py::arg("stream"),
-          "The schedules without an update: the clock advances if asked to, and all outs are written.");
+          "The schedules without an update: the clock advances if asked to, and all outs are written.")
+      .def("evaluate", &Device::evaluate, py::arg("program"), py::arg("slots"), py::arg("steps"), py::arg("count"),
+           py::arg("out"), py::arg("stream"), "The values of a Program; everything lies in the device's memory.");
 }
 
 }  // namespace lrdsl

@@ -14,8 +14,6 @@
 
 namespace lrdsl {
 
-enum class Rule { SGD = 0, ADAM = 1, LIMIT = 2 };
-
 // What one walk over the tables does.
 enum class Pass { UPDATE, MEASURE, CLEAR };
 

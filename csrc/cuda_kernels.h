@@ -60,4 +60,12 @@ static __global__ void __launch_bounds__(THREADS) schedule_kernel(const __grid_c
   schedule(CudaGrid(), t, advances);
 }
 
+// The values of a Program for many updates; for tests and for `lrdsl doctor`.
+static __global__ void __launch_bounds__(THREADS)
+    evaluate_kernel(uint64_t program, uint64_t slots, uint64_t steps, int64_t count, uint64_t out) {
+  for (int64_t i = int64_t{blockIdx.x} * THREADS + threadIdx.x; i < count; i += int64_t{gridDim.x} * THREADS)
+    pointer<double>(out)[i] =
+        evaluate(*pointer<const Program>(program), pointer<const int64_t>(steps)[i], pointer<const double>(slots));
+}
+
 }  // namespace lrdsl

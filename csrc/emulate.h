@@ -6,8 +6,7 @@
 
 #include "chunks.h"
 #include "cpu_step.h"
-#include "host_grid.h"
-#include "launches.h"
+#include "host_stream.h"
 
 namespace lrdsl {
 
@@ -36,6 +35,8 @@ class Emulation {
   void report(int64_t metric, double value);
 
  private:
+  template <class Rules>
+  void run(const HostStream& stream, const Tables& t) const;
   Tables tables();
 
   Rule rule_;

@@ -4,6 +4,8 @@
 #include <new>
 #include <stdexcept>
 
+#include "device_clock.h"
+
 namespace lrdsl {
 
 uintptr_t HostDevice::allocate(size_t size) {
@@ -34,7 +36,7 @@ void HostDevice::launch(int64_t kernels, const std::function<void(const HostStre
 }
 
 void HostDevice::step(int kind, int formats, const Tables& t, uintptr_t) {
-  const bool ticket = variant == Variant::TICKET && (formats & PLAIN) != 0;
+  const bool ticket = takes_ticket(variant, formats);
   const bool measures = (t.control.flags & MEASURE) != 0;
   launch(ticket && !measures ? 1 : 2, [=, how = variant](const HostStream& stream) {
     kind == static_cast<int>(Rule::SGD) ? launch_step<SgdRule>(stream, how, formats, t)
@@ -56,6 +58,15 @@ void HostDevice::report_number(const Tables& t, int64_t metric, double value, ui
 
 void HostDevice::publish(const Tables& t, bool advances, uintptr_t) {
   launch(1, [=](const HostStream& stream) { stream.schedule(t, advances); });
+}
+
+void HostDevice::evaluate(uintptr_t program, uintptr_t slots, uintptr_t steps, int64_t count, uintptr_t out,
+                          uintptr_t) {
+  launch(1, [=](const HostStream&) {
+    for (int64_t i = 0; i < count; ++i)
+      pointer<double>(out)[i] = lrdsl::evaluate(*pointer<const Program>(program), pointer<const int64_t>(steps)[i],
+                                                pointer<const double>(slots));
+  });
 }
 
 void HostDevice::begin_capture() {

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "cpu_step.h"
 #include "host_stream.h"
 
 namespace lrdsl {
@@ -33,6 +32,8 @@ class HostDevice {
   void report(const Tables& t, int64_t metric, uintptr_t value, int32_t dtype, uintptr_t stream);
   void report_number(const Tables& t, int64_t metric, double value, uintptr_t stream);
   void publish(const Tables& t, bool advances, uintptr_t stream);
+
+  void evaluate(uintptr_t program, uintptr_t slots, uintptr_t steps, int64_t count, uintptr_t out, uintptr_t stream);
 
   // What is launched in between is kept instead, and runs whenever the graph is replayed.
   void begin_capture();

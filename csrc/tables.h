@@ -6,6 +6,8 @@
 
 namespace lrdsl {
 
+enum class Rule { SGD = 0, ADAM = 1, LIMIT = 2 };
+
 enum Dtype : int32_t { FLOAT32 = 0, FLOAT64 = 1, BFLOAT16 = 2, FLOAT16 = 3 };
 
 enum RowFlag : int32_t {

@@ -143,7 +143,7 @@ class Schedule:
         loaded = self._read_modifiers(state["modifiers"], expected["modifiers"])
         observed = self._read_observed(state["observed"])
         for key, slots in loaded.items():
-            self.tracks[key].state[:] = slots
+            self.tracks[key].restore(slots)
         self._observed = observed
 
     def _read_modifiers(self, given: Any, expected: Any) -> "dict[tuple[str, Group], array[float]]":
@@ -196,8 +196,11 @@ class Schedule:
         return tuple(dict.fromkeys(name for track in self.tracks.values() for name in track.program.metrics))
 
     def track(self, target: str, *groups: Group) -> Track | None:
-        """The live schedule of a target: that of the first group named that has its own, else the common one."""
-        for group in (*groups, None):
+        """The live schedule of a target: that of the first group named that has its own, else the common one.
+
+        None among the groups is a group without a name.
+        """
+        for group in (*(group for group in groups if group is not None), None):
             found = self.tracks.get((target, group))
             if found is not None:
                 return found

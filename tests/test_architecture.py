@@ -19,7 +19,7 @@ LAYERS = (
     ("program",),
     ("primitives",),
     ("language",),
-    ("evaluators",),
+    ("evaluators", "cuda"),
     ("checks", "schedule", "track"),
     ("optim",),
     ("plotting",),

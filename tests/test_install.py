@@ -21,20 +21,22 @@ TEXT = "warmup(500) >> cosine(10000, min=1e-6) | plateau(patience=3)"
 PROBE = f"""
 import json, sys
 import lrdsl
-from lrdsl import build_record
+from lrdsl import build_record, cuda
 from lrdsl.evaluators import native
 schedule = lrdsl.compile({TEXT!r}, base_lr=1e-3)
 rates = schedule.lrs([0, 250, 500, 10500])
 print(json.dumps({{
     "rates": list(map(float, rates)), "native": native.extension() is not None, "reason": native.reason(),
-    "record": build_record.record(), "torch": "torch" in sys.modules,
+    "record": build_record.record(), "cuda": cuda.reason(), "torch": "torch" in sys.modules,
 }}))
 """
 RATES = [0.0, 5e-4, 1e-3, 1e-6]
 
 
 def run(*command, **environment):
-    done = subprocess.run(command, cwd="/", env={**os.environ, **environment}, capture_output=True, text=True)
+    # Every architecture that nvcc knows would take a minute more.
+    environment = {**os.environ, "LRDSL_CUDA": "off", **environment}
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -55,10 +57,12 @@ def install(tmp_path):
     return installed
 
 
-def test_without_torch(install):
-    found, folder = install(LRDSL_EXT="require")
+def test_without_torch_and_with_a_broken_nvcc(install):
+    found, folder = install(LRDSL_CUDA="auto", CUDACXX="/bin/false")
     assert found["native"] and not found["torch"]
     assert found["record"]["state"] == "built"
+    assert found["record"]["cuda"]["state"] == "failed"
+    assert found["cuda"] == "the CUDA extension was not built: /bin/false does not run (1)"
     assert found["rates"] == pytest.approx(RATES, rel=1e-15)
     # The command line works too, and takes the grammar from the installed package.
     run(folder / "lrdsl", "check", TEXT)
@@ -74,7 +78,7 @@ def test_without_compiler(install):
 
 
 def test_switched_off(install):
-    found, _ = install(LRDSL_EXT="off")
+    found, _ = install(LRDSL_EXT="off", LRDSL_CUDA="on")
     assert not found["native"]
-    assert "LRDSL_EXT=off" in found["reason"]
+    assert "LRDSL_EXT=off" in found["reason"] and "LRDSL_EXT=off" in found["cuda"]
     assert found["rates"] == pytest.approx(RATES, rel=1e-15)

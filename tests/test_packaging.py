@@ -1,4 +1,4 @@
-"""What the archive holds, and what setup.py does when the native module cannot be built."""
+"""What the archive holds, and what setup.py does when a native module cannot be built."""
 
 import json
 import os
@@ -55,18 +55,29 @@ def test_archive_holds_the_sources(tree):
     assert "lrdsl/_build.json" not in names
 
 
-def test_off_builds_nothing(tree):
-    done = setup(tree, "build_ext", "--inplace", LRDSL_EXT="off")
+@pytest.mark.parametrize("cuda", ["auto", "on", "off"])
+def test_off_builds_nothing(tree, cuda):
+    done = setup(tree, "build_ext", "--inplace", LRDSL_EXT="off", LRDSL_CUDA=cuda)
     assert done.returncode == 0, done.stderr
-    found = record(tree)
-    assert (found["state"], found["why"]) == ("off", "LRDSL_EXT=off was set at installation")
+    for found in (record(tree), record(tree)["cuda"]):
+        assert (found["state"], found["why"]) == ("off", "LRDSL_EXT=off was set at installation")
     assert not list((tree / "lrdsl").glob("_C*.so"))
 
 
-def test_unknown_mode_is_an_error(tree):
-    done = setup(tree, "build_ext", "--inplace", LRDSL_EXT="maybe")
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("LRDSL_EXT", "maybe", "one of auto, require, off"),
+        ("LRDSL_CUDA", "bogus", "one of auto, on, off"),
+        ("LRDSL_CUDA", "", "one of auto, on, off"),
+        ("LRDSL_CUDA_ARCHS", "8.0", "numbers such as 80;90"),
+        ("LRDSL_CUDA_ARCHS", "sm_80", "numbers such as 80;90"),
+    ],
+)
+def test_unknown_value_is_an_error(tree, name, value, expected):
+    done = setup(tree, "build_ext", "--inplace", **{name: value})
     assert done.returncode == 1
-    assert "LRDSL_EXT: expected one of auto, require, off, got 'maybe'" in done.stderr
+    assert f"{name}: expected {expected}, got {value!r}" in done.stderr
 
 
 @pytest.fixture
@@ -80,7 +91,8 @@ def broken(tree):
 
 
 def test_broken_compiler_is_recorded_and_survived(broken):
-    (broken / "lrdsl" / "_C.old.so").write_text("a module of an earlier build")
+    for name in ("_C.old.so", "_C_cuda.old.so"):
+        (broken / "lrdsl" / name).write_text("a module of an earlier build")
     done = setup(broken, "build_ext", "--inplace", LRDSL_EXT="auto", CXX="/bin/false")
     assert done.returncode == 0, done.stderr
     assert "WITHOUT its native module: configuring with CMake failed" in done.stderr
@@ -89,12 +101,16 @@ def test_broken_compiler_is_recorded_and_survived(broken):
     assert "compiler" in found["why"]
     assert any("/bin/false" in line for line in found["log"])
     assert not list((broken / "lrdsl").glob("_C*.so")), "a stale module must not outlive a failed build"
+    assert found["cuda"]["state"] == "absent"
+    assert "lrdsl._C was not built" in found["cuda"]["why"]
 
 
-def test_required_build_fails(broken):
-    done = setup(broken, "build_ext", "--inplace", LRDSL_EXT="require", CXX="/bin/false")
+@pytest.mark.parametrize("setting", ["LRDSL_EXT=require", "LRDSL_CUDA=on"])
+def test_required_build_fails(broken, setting):
+    done = setup(broken, "build_ext", "--inplace", CXX="/bin/false", **dict([setting.split("=")]))
     assert done.returncode == 1
     assert "configuring with CMake failed" in done.stderr
+    assert f"({setting} makes this fatal.)" in done.stderr
     assert not (broken / "lrdsl" / "_build.json").exists()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from lrdsl import build_record
+from lrdsl import build_record, cuda
 from lrdsl._version import __version__
 from lrdsl.cli import selftest
 
@@ -54,6 +54,7 @@ def examine() -> tuple[dict[str, Any], list[str]]:
         "lrdsl": __version__,
         "python": f"{platform.python_version()} {platform.python_implementation()}, {sysconfig.get_platform()}",
         **_native(faults),
+        "CUDA": _cuda(faults),
         "parse tables": _tables(faults),
     }
     for name in NEEDED:
@@ -88,7 +89,27 @@ def _native(faults: list[str]) -> dict[str, Any]:
 def _build(record: dict[str, Any] | None) -> Any:
     if record is None:
         return "no record: not installed by pip from a source tree"
-    return {name: value for name, value in record.items() if value}
+    return {name: value for name, value in record.items() if value and name != "cuda"}
+
+
+def _cuda(faults: list[str]) -> dict[str, Any]:
+    """No fault: no module, no device. A fault: a module or a device that is there, and no step runs."""
+    from lrdsl.evaluators import python_only
+
+    module, why, record = cuda.extension(), cuda.reason(), build_record.cuda() or {}
+    facts: dict[str, Any] = {"optimizer": f"Python: {why}" if why else "native"}
+    if python_only() and not why:
+        facts["optimizer"] = "Python: LRDSL_BACKEND=python is set; native would work"
+    if module is None:
+        if find_spec("lrdsl._C_cuda") is not None or record.get("state") == "built":
+            faults.append(f"the CUDA module is there but not usable: {why}")
+    else:
+        driver, (count, _) = module.driver_version(), module.device_count()
+        facts["driver"] = f"for CUDA {cuda.version(driver)}" if driver else "none"
+        facts["devices"] = [cuda.device(index) for index in range(count)]
+        if why and count:
+            faults.append(f"no CUDA step runs: {why}")
+    return {name: value for name, value in (facts | {"build": record}).items() if value}
 
 
 def _tables(faults: list[str]) -> str:

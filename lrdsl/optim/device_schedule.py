@@ -47,6 +47,7 @@ class DeviceSchedule:
         groups: The group of each.
         n_groups: How many.
         control: Norm and skipped steps so far.
+        before: What came before it.
 
     Attributes:
         accelerator: As given.
@@ -54,6 +55,8 @@ class DeviceSchedule:
         plan: What is scheduled.
         tables: The argument of launches outside of captures; a step fills in its part.
         control: As given; `settle` writes it.
+        ring: The rates of the last updates, as the device writes them.
+        former: Of other parameters or groups, for the sake of what was captured with it.
         keep: What captured launches refer to.
         stages: Row -> what stands in for a parameter that does not lie in memory like its state.
     """
@@ -66,7 +69,9 @@ class DeviceSchedule:
         groups: Sequence[int],
         n_groups: int,
         control: Control,
+        before: "DeviceSchedule | None" = None,
     ) -> None:
+        self.former = before if before is not None and before.keep else None
         self.accelerator, self.control = accelerator, control
         self._params, self._groups = list(params), list(groups)
         sizes = {
@@ -84,14 +89,14 @@ class DeviceSchedule:
         base = self._arena.data_ptr()
         self._told = accelerator.shared(ctypes.sizeof(Mirror))
         self._mirror = Mirror.from_address(self._told.data_ptr())
-        self._ring = accelerator.shared(moment(n_groups).itemsize * HISTORY)
-        self._history = self._ring.numpy().view(moment(n_groups))
-        self._history["step"] = -1
+        self._moments = accelerator.shared(moment(n_groups).itemsize * HISTORY)
+        self.ring = self._moments.numpy().view(moment(n_groups))
+        self.ring["step"] = -1
         self.rows = DeviceRows(accelerator, module, len(params), base + places["rows"])
         self.tables = Tables(
             **{name: base + place for name, place in places.items()},
             mirror=self._told.data_ptr(),
-            history=self._ring.data_ptr(),
+            history=self._moments.data_ptr(),
             n_rows=len(params),
             n_groups=n_groups,
         )
@@ -194,19 +199,6 @@ class DeviceSchedule:
         """Updates since it was made, as far as the host has heard."""
         return int(self._seen.steps - self._seen.skipped + self._skipped)
 
-    def history(self, n: int = HISTORY) -> Any:
-        """The rates of the last updates, as far as the device has told: step, group, lr."""
-        ring = self._history.copy()
-        again = self._history["step"]
-        whole = (ring["step"] >= 0) & (ring["step"] == again) & (ring["step"] < self._mirror.clock)
-        found = ring[whole]
-        found = found[np.argsort(found["step"])][-n:] if n > 0 else found[:0]
-        n_groups = found["lr"].shape[1]
-        told = np.empty(len(found) * n_groups, [("step", np.int64), ("group", np.int64), ("lr", np.float64)])
-        told["step"], told["group"] = np.repeat(found["step"], n_groups), np.tile(np.arange(n_groups), len(found))
-        told["lr"] = found["lr"].ravel()
-        return told
-
     # --- what the device is told ----------------------------------------------------------------------------------
 
     def begin(self, start: Start) -> None:
@@ -230,11 +222,9 @@ class DeviceSchedule:
             table[cell.target][cell.index] = value
         self._hypers = table.view(np.int64).reshape(self._hypers.shape)
         self.accelerator.upload(self.tables.hypers, self._hypers)
-        if self._begun:
-            self.accelerator.upload(self._state + State.clock.offset, ctypes.c_int64(start.clock))
-        else:
-            skipped, norm = self.control.skipped, self.control.norm
-            self.accelerator.upload(self._state, State(clock=start.clock, skipped=skipped, norm=norm))
+        counts = np.array([start.clock, self.control.skipped], np.int64)
+        self.accelerator.upload(self._state + State.clock.offset, counts)
+        self.accelerator.upload(self._state + State.norm.offset, ctypes.c_double(self.control.norm))
         self._begun, self._start = True, None
         self.publish()
         self.wait()

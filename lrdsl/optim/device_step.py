@@ -120,7 +120,7 @@ class DeviceStep(NativeStep):
 
     def _look_back(self) -> None:
         self._moved = True
-        self._counted = list(self._counts.values())
+        self._counted = [step for step in self._counts.values() if not step.is_inference()]
         self._versions = sum(map(_version, self._counted))
 
     def _read_counts(self, indices: Sequence[int], state: MutableMapping[Tensor, State]) -> None:

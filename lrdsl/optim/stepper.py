@@ -56,6 +56,7 @@ class Stepper:
         self._unstarted = unstarted
         self._batch = batch
         self._hypers = Hypers(param_groups, rules.options, rules.read_group, published, choice.device)
+        self.rates = self._hypers.table["lr"]  # of the last update, until the next ones are published
         self._reach = Reach(self._batch.params)
         self._control = control
         self._masters = masters
@@ -238,6 +239,10 @@ class Stepper:
         if self._schedule is not None and self._is_planned():
             self._schedule.flush(self._hypers.table, self._hypers.tensor_rates)
             self._schedule.update(self._hypers.table, self._hypers.tensor_rates)
+
+    def forget(self) -> None:
+        """Look at everything anew before the next step: state and counts were written from outside."""
+        self._planned = None
 
     def _wanted(self, indices: Iterable[int]) -> list[Wanted]:
         batch = self._batch

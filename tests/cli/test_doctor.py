@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lrdsl import __version__, build_record
+from lrdsl import __version__, build_record, cuda
 from lrdsl.cli import doctor, selftest
 from lrdsl.evaluators import native
 
@@ -25,7 +25,7 @@ def test_json(run: Any) -> None:
     facts = json.loads(run("doctor", "--json").out)
     assert facts["lrdsl"] == __version__
     assert facts["faults"] == []
-    assert {"python", "evaluator", "optimizer", "build", "parse tables", "lark", "numpy", "torch"} <= set(facts)
+    assert {"python", "evaluator", "optimizer", "build", "CUDA", "parse tables", "lark", "numpy", "torch"} <= set(facts)
     assert facts["parse tables"] == "fresh"
 
 
@@ -93,6 +93,70 @@ def test_a_module_that_is_there_but_unusable_is_a_fault(
     ran = run("doctor")
     assert ran.code == 1
     assert "FAULT         the native module is there but not usable: its opcodes differ\n" in ran.out
+
+
+class Device:
+    """What doctor asks of the CUDA module, on a machine with one device."""
+
+    def driver_version(self) -> int:
+        return 13020
+
+    def device_count(self) -> tuple[int, int]:
+        return 1, 0
+
+    def device_name(self, index: int) -> str:
+        return "NVIDIA H200"
+
+    def capability(self, index: int) -> tuple[int, int]:
+        return 9, 0
+
+
+CUDA_RECORD = {"state": "built", "toolkit": "13.0.88", "architectures": ["sm_80"]}
+
+
+def test_a_live_device_is_told(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LRDSL_BACKEND", raising=False)
+    monkeypatch.setattr(cuda, "extension", Device)
+    monkeypatch.setattr(cuda, "reason", lambda: "")
+    monkeypatch.setattr(build_record, "cuda", lambda: CUDA_RECORD)
+    ran = run("doctor")
+    assert ran.code == 0
+    assert "CUDA          optimizer: native\n" in ran.out
+    facts = json.loads(run("doctor", "--json").out)["CUDA"]
+    assert (facts["driver"], facts["devices"]) == ("for CUDA 13.2", ["NVIDIA H200, sm_90"])
+    assert facts["build"] == CUDA_RECORD
+    monkeypatch.setenv("LRDSL_BACKEND", "python")
+    assert "LRDSL_BACKEND=python" in json.loads(run("doctor", "--json").out)["CUDA"]["optimizer"]
+
+
+def test_a_device_without_code_is_a_fault(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "extension", Device)
+    monkeypatch.setattr(cuda, "reason", lambda: "there is no kernel image for sm_90: …")
+    ran = run("doctor")
+    assert ran.code == 1
+    assert "FAULT         no CUDA step runs: there is no kernel image for sm_90: …\n" in ran.out
+
+
+@pytest.mark.parametrize("state", ["absent", "off", "failed", None])
+def test_cuda_that_was_never_built_is_no_fault(run: Any, monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:
+    record = state and {"state": state, "what": "building", "why": "no nvcc", "log": ["a long line of a log, told"]}
+    monkeypatch.setattr(cuda, "extension", lambda: None)
+    monkeypatch.setattr(cuda, "reason", lambda: "the CUDA extension was not built: no nvcc")
+    monkeypatch.setattr(build_record, "cuda", lambda: record)
+    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+    ran = run("doctor")
+    assert "CUDA          optimizer: Python: the CUDA extension was not built: no nvcc\n" in ran.out
+    assert ("build: log: a long line" in ran.out) == (state is not None)
+    assert "the CUDA module is there" not in ran.out
+
+
+def test_a_cuda_module_that_is_gone_is_a_fault(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "extension", lambda: None)
+    monkeypatch.setattr(cuda, "reason", lambda: "the CUDA extension cannot be imported: gone")
+    monkeypatch.setattr(build_record, "cuda", lambda: CUDA_RECORD)
+    ran = run("doctor")
+    assert ran.code == 1
+    assert "FAULT         the CUDA module is there but not usable: the CUDA extension cannot be imported" in ran.out
 
 
 def test_without_a_record(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
