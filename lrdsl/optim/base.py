@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
@@ -19,7 +19,8 @@ from lrdsl.optim.backends import choose
 from lrdsl.optim.batch import Batch
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
 from lrdsl.optim.device_history import DeviceHistory
-from lrdsl.optim.device_schedule import DeviceSchedule, Start
+from lrdsl.optim.device_schedule import DeviceSchedule
+from lrdsl.optim.forecast import Forecaster
 from lrdsl.optim.groups import (
     Group,
     check_initialised,
@@ -48,7 +49,7 @@ from lrdsl.schedule import Schedule
 T = TypeVar("T")
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(Forecaster):
     """What SGD, Adam and AdamW have in common.
 
     Attributes:
@@ -58,7 +59,6 @@ class Optimizer(torch.optim.Optimizer):
 
     _rules: ClassVar[Rules]
     _ready = False
-    _device: DeviceSchedule | None = None
     _rehearsing = False
     # Promises torch's GradScaler to obey ``grad_scale`` and ``found_inf``, which it sets for the time of one call. They
     # must be missing otherwise: a scale that is there already is multiplied by the scaler's.
@@ -347,7 +347,8 @@ class Optimizer(torch.optim.Optimizer):
             for index, binding in enumerate(self._bindings)
             for target, step in (binding.faults.items() if binding else ())
         ]
-        return {"backend": self._stepper.backend.name, "why": self._stepper.why, "clock": self._clock, "faults": faults}
+        backend, why = self._stepper.backend.name, self._stepper.why
+        return {"backend": backend, "why": why, "clock": self._clock, "faults": faults}
 
     def lr_history(self, n: int = 256) -> Any:
         """The rates of the last updates, for logs.
@@ -373,103 +374,6 @@ class Optimizer(torch.optim.Optimizer):
             [(2, 0, 0.5), (3, 0, 0.25)]
         """
         return self._history.read(check_count(n))
-
-    # --- a device that steps by itself: what the host knows of it is a forecast -----------------------------------------
-
-    def sync(self) -> None:
-        """Wait for the device that steps; then everything is exact: clock, counts, faults, and what the groups show.
-
-        What was changed in the groups by hand reaches captured steps with this call. Without a device it does nothing.
-
-        Raises:
-            RuntimeError: A graph is being captured; somebody else wrote a value that the schedule governs.
-            ValueError, TypeError: An option of a group cannot be used.
-        """
-        if self._device is not None:
-            self._settle("sync()")
-            if not self._check_owner():
-                self._stepper.refresh()
-
-    def _start(self, device: DeviceSchedule, fresh: bool = False) -> None:
-        """Tell the device where to go on. What cannot be used is refused by the next step."""
-        published = self._published
-        device.begin(Start(self._clock, published.cells, published.outs, published.applied))
-        with suppress(ValueError, TypeError):
-            self._stepper.install(fresh)
-
-    def _restart(self) -> None:
-        """Tell the device to go on where the host says."""
-        if self._device is not None:
-            self._start(self._device)
-
-    def _believe(self, device: DeviceSchedule) -> None:
-        """Take over what the device has told so far."""
-        news = device.glance()
-        if news or device.clock != self._clock:
-            self._clock = device.clock
-            self._published.publish(self._clock)
-
-    def _advance(self, device: DeviceSchedule) -> None:
-        """A step was launched."""
-        before, _ = self._clock, device.glance()
-        self._clock = device.clock
-        if self._clock > before:
-            self._published.advance(before)
-        self._published.publish(self._clock)
-
-    def _look(self) -> None:
-        """Make the forecast exact, without writing into the groups."""
-        self._refuse_in_capture("a value that somebody else may have written")
-        if self._device is not None:
-            self._device.wait()
-            self._clock = self._device.clock
-            self._published.forecast(self._clock)
-
-    def _wait(self, what: str = "this") -> None:
-        """Make clock, slots, norm and skipped steps exact."""
-        device = self._device
-        if device is None:
-            return
-        device.refuse(what)
-        news = device.wait()
-        if news or device.clock != self._clock:
-            self._clock = device.clock
-            if self._published.stands(self.param_groups):  # the next step looks at what is not ours
-                self._published.publish(self._clock)
-
-    def _settle(self, what: str = "this") -> None:
-        """Make everything exact that the host keeps."""
-        device = self._device
-        if device is None or not device.begun:
-            return
-        self._wait(what)
-        self._published.learn(*device.settle())
-        self._stepper.catch_up()
-        for binding in self._listening if device.applied > 0 else ():
-            binding.schedule.reported(GRAD_NORM, max(self._clock - 1 - binding.origin, 0))
-
-    def _refuse_in_capture(self, what: str) -> None:
-        if self._device is not None:
-            self._device.refuse(what)
-
-    def _report(self, device: DeviceSchedule, value: float | Tensor, metric: str, listening: Sequence[Binding]) -> None:
-        """Let the device hear of a metric, and the host's forecast as far as it can."""
-        capturing = device.capturing()
-        if capturing and not isinstance(value, Tensor):
-            raise RuntimeError("a number would be frozen into the graph that is being captured: observe a tensor")
-        if not capturing:
-            self._believe(device)
-        device.report(metric, value if isinstance(value, Tensor) else float(value))
-        if capturing:
-            return
-        for binding in listening:
-            step = self._clock - binding.origin
-            if isinstance(value, Tensor):
-                binding.schedule.reported(metric, step)
-            else:
-                binding.schedule.observe(float(value), metric, step=step)
-        device.glance()
-        self._published.publish(self._clock)
 
     # --- groups -------------------------------------------------------------------------------------------------
 
@@ -547,9 +451,10 @@ class Optimizer(torch.optim.Optimizer):
         if device is not None and choice.module is not None:
             shape = batch.params, batch.groups, len(self.param_groups)
             fits = before is not None and before.accelerator is device and before.fits(*shape)
-            self._device = before if fits else DeviceSchedule(device, choice.module, *shape, self._control, before)
             if not fits:
-                self._history = DeviceHistory(self._device, self._history)
+                before = DeviceSchedule(device, choice.module, *shape, self._control, before)
+                self._history = DeviceHistory(before, self._history)
+            self._device = before
         self._stepper = Stepper(
             self._rules,
             self.param_groups,

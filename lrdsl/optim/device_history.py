@@ -38,7 +38,7 @@ class DeviceHistory(History):
         self._ring["step"] = -1
 
     def collect(self) -> None:
-        """The clock is about to be set, while the device rests: the order of steps will say nothing of what was before."""
+        """The clock is about to be set, while the device rests: steps will not tell before from after."""
         self.restore(self.save())
 
     def clear(self) -> None:

@@ -1,8 +1,7 @@
-"""What is scheduled, as a device reads it: targets, listeners, rates in tensors, live slots and programs in one block."""
+"""What is scheduled, as a device reads it: one block of targets, listeners, tensor rates, live slots and programs."""
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -83,7 +82,7 @@ class DevicePlan:
         listeners = (Listener * len(heard))(*(Listener(i, metrics[metric], local) for i, metric, local in heard))
         tensors = (Rate * len(rates))(*(Rate(t.data_ptr(), NUMBERS[t.dtype], index) for index, t in rates))
         slots = np.array([number for cell in cells for number in cell.track.state], np.float64)
-        block = b"".join(map(bytes, (self._targets, listeners, tensors, slots.tobytes(), *packed)))
+        block = b"".join((bytes(self._targets), bytes(listeners), bytes(tensors), slots.tobytes(), *packed))
         if block:
             accelerator.upload(base, block)
         self._slots_out[:] = slots
@@ -133,8 +132,5 @@ class DevicePlan:
 
 def same_rates(one: Sequence[TensorRate], other: Sequence[TensorRate]) -> bool:
     """Whether the same tensors, in the same memory, hold the rates."""
-
-    def told(rates: Sequence[TensorRate]) -> Any:
-        return [(index, tensor.data_ptr(), tensor.dtype) for index, tensor in rates]
-
-    return told(one) == told(other)
+    places = [[(index, tensor.data_ptr(), tensor.dtype) for index, tensor in rates] for rates in (one, other)]
+    return places[0] == places[1]

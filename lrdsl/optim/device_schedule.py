@@ -109,7 +109,7 @@ class DeviceSchedule:
         self._hypers = np.zeros((n_groups, WORDS), np.int64)  # as uploaded
         self._free = np.ones(n_groups * WORDS, np.bool_)  # what the host alone writes
         self._issued = self._reported = self._writes = 0
-        self._seen, self._skipped = Mirror(norm=control.norm, skipped=control.skipped), control.skipped
+        self._seen, self._before = Mirror(norm=control.norm, skipped=control.skipped), 0
         self._start: Start | None = None
         self._begun = False
         self.plan = DevicePlan(accelerator, (), (), (), self._metrics)
@@ -179,7 +179,7 @@ class DeviceSchedule:
         return news
 
     def settle(self) -> tuple[list[float], list[int]]:
-        """After `wait`: what was applied last and the first fault of every cell; the host's copy of the rows is exact."""
+        """After `wait`: the last value applied and the first fault of every cell; the rows are read as well."""
         self.rows.pull()
         self.rows.steps = self._seen.steps
         hypers = np.empty_like(self._hypers)
@@ -196,8 +196,8 @@ class DeviceSchedule:
 
     @property
     def applied(self) -> int:
-        """Updates since it was made, as far as the host has heard."""
-        return int(self._seen.steps - self._seen.skipped + self._skipped)
+        """Updates since `flush`, as far as the host has heard."""
+        return int(self._seen.steps - self._seen.skipped - self._before)
 
     # --- what the device is told ----------------------------------------------------------------------------------
 
@@ -228,6 +228,7 @@ class DeviceSchedule:
         self._begun, self._start = True, None
         self.publish()
         self.wait()
+        self._before = self._seen.steps - self._seen.skipped
 
     def replan(self, cells: Sequence[Cell], outs: Sequence[Tensor | None], rates: Sequence[TensorRate]) -> None:
         """From now on these are scheduled, with the slots that their tracks have. Nothing is under way."""

@@ -72,7 +72,7 @@ class DeviceStep(NativeStep):
         return self.outdated if self._walk is not None else super().stale(state)
 
     def _is_miscounted(self) -> bool:
-        return sum(map(_version, self._counted)) != self._versions
+        return bool(sum(map(_version, self._counted)) != self._versions)
 
     def catch_up(self, indices: Iterable[int], unstarted: set[Tensor]) -> None:
         """Before the rows of these parameters are filled again, read what the device wrote there."""
@@ -129,7 +129,7 @@ class DeviceStep(NativeStep):
         self._begin = {
             i: int(self._rows["step"][i]) for i, step in steps.items() if step is None or rows.known(i, step)
         }
-        unknown = {i: step for i, step in steps.items() if i not in self._begin}
+        unknown = {i: step for i, step in steps.items() if step is not None and i not in self._begin}
         if not unknown:
             return
         if self._schedule.capturing():
