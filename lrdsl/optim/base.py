@@ -455,6 +455,10 @@ class Optimizer(Forecaster):
                 before = DeviceSchedule(device, choice.module, *shape, self._control, before)
                 self._history = DeviceHistory(before, self._history)
             self._device = before
+        elif before is not None:
+            host = History()
+            host.restore(self._history.save())
+            self._history = host
         self._stepper = Stepper(
             self._rules,
             self.param_groups,

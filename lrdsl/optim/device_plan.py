@@ -30,6 +30,7 @@ class DevicePlan:
         cells, outs, rates: As given.
         record: What `State` and the launches refer to.
         listens: Whether anything listens to the norm of the gradients.
+        last: The slots that the schedules have.
         plain: Whether a step has nothing to do but the update.
     """
 
@@ -86,7 +87,7 @@ class DevicePlan:
         if block:
             accelerator.upload(base, block)
         self._slots_out[:] = slots
-        self._last = slots.tobytes()
+        self.last = slots.tobytes()
         self.listens = any(metric == GRAD_NORM for _, metric, _ in heard)
         self.plain = not (self.listens or rates or any(out is not None for out in outs))
         self.record = Plan(
@@ -105,9 +106,9 @@ class DevicePlan:
 
     def adopt(self, slots: bytes) -> bool:
         """Give the schedules their slots; say whether they are new."""
-        if slots == self._last:
+        if slots == self.last:
             return False
-        self._last = slots
+        self.last = slots
         numbers = np.frombuffer(slots, np.float64)
         for cell, begin, end in zip(self.cells, self._ends, self._ends[1:], strict=False):
             for k in range(end - begin):
@@ -116,7 +117,7 @@ class DevicePlan:
 
     def forget(self) -> None:
         """The schedules have been changed on the host as well: take whatever the device shows next."""
-        self._last = b""
+        self.last = b""
 
     def faults(self) -> list[int]:
         """The first update of every target that had no usable value."""

@@ -74,10 +74,13 @@ class DeviceRows:
         self.table["step"][here] = now["step"][here]
         self.table["flags"][here] = self.table["flags"][here] & ~STARTED | now["flags"][here] & STARTED
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are rows to be handed over."""
+        return bool(self._filled)
+
     def upload(self, exact: bool) -> None:
         """Hand over the rows that were filled; all between the first and the last if the copy is exact."""
-        if not self._filled:
-            return
         filled = np.array(sorted(self._filled))
         for first, end in [(int(filled[0]), int(filled[-1]) + 1)] if exact else runs(filled):
             self._accelerator.upload(self._place + first * self.table.itemsize, self.table[first:end])

@@ -108,7 +108,9 @@ class DeviceSchedule:
         self._metrics: dict[str, int] = {}
         self._hypers = np.zeros((n_groups, WORDS), np.int64)  # as uploaded
         self._free = np.ones(n_groups * WORDS, np.bool_)  # what the host alone writes
-        self._issued = self._reported = self._writes = 0
+        # Steps that were launched; writes into the mirror: launched, heard of, and how many it takes to have heard of
+        # the last report.
+        self._issued = self._writes = self._heard = self._reported = 0
         self._seen, self._before = Mirror(norm=control.norm, skipped=control.skipped), 0
         self._start: Start | None = None
         self._begun = False
@@ -147,6 +149,11 @@ class DeviceSchedule:
 
     def glance(self) -> bool:
         """Look at what the device has told so far, without waiting; say whether the schedules have new slots."""
+        slots = self._listen()
+        return self._heard >= self._reported and self.plan.adopt(slots)
+
+    def _listen(self) -> bytes:
+        """The same, but the schedules stay as they are; gives the slots."""
         mirror = self._mirror
         for _ in range(1000):
             done = mirror.done
@@ -154,11 +161,11 @@ class DeviceSchedule:
             if mirror.begun == done == seen.done:
                 break
         else:
-            return False
-        self._seen = seen
+            return self.plan.last
+        self._seen, self._heard = seen, done
         self._issued = max(self._issued, seen.steps)
         self._writes = max(self._writes, done)
-        return done >= self._reported and self.plan.adopt(slots)
+        return slots
 
     @property
     def clock(self) -> int:
@@ -191,7 +198,7 @@ class DeviceSchedule:
     @property
     def exact(self) -> bool:
         """Whether no step has run since `settle`, as far as the host has heard."""
-        self.glance()
+        self._listen()
         return self._issued == self.rows.steps
 
     @property

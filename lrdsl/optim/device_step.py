@@ -108,15 +108,14 @@ class DeviceStep(NativeStep):
         self._read_counts(indices, state)
         for index in indices:
             p = self._batch.params[index]
-            self._fill(
-                index, self._batch.locals[index], self._rows[index], _local(state.get(p, {})), p not in unstarted
-            )
+            self._fill(index, local(p), self._rows[index], _local(state.get(p, {})), p not in unstarted)
             self._planned.add(index)
         self._look_back()
         sizes = self._rows["n"]
         self._schedule.partials(int(np.sum(-(-sizes // self._module.NORM_CHUNK))))
         self._schedule.hold([tensor for own in state.values() for tensor in own.values()])
-        self._schedule.rows.upload(self._schedule.exact)
+        if self._schedule.rows.waiting:
+            self._schedule.rows.upload(self._schedule.exact)
 
     def _look_back(self) -> None:
         self._moved = True
@@ -251,7 +250,8 @@ class DeviceStep(NativeStep):
     def _tables(self) -> tuple[Tables, bool]:
         """The argument of a launch, and whether it will be recorded."""
         schedule = self._schedule
-        schedule.rows.upload(schedule.exact)
+        if schedule.rows.waiting:
+            schedule.rows.upload(schedule.exact)
         capturing = schedule.capturing()
         if capturing:
             tables = self._tables_of.captured(self._gradients)
