@@ -59,11 +59,12 @@ class Forecaster(torch.optim.Optimizer):
 
     def _advance(self, device: DeviceSchedule) -> None:
         """A step was launched."""
-        before, _ = self._clock, device.glance()
+        before, news = self._clock, device.glance()
         self._clock = device.clock
         if self._clock > before:
             self._published.advance(before)
-        self._published.publish(self._clock)
+        if news or self._clock != before:
+            self._published.publish(self._clock)
 
     def _look(self) -> None:
         """Make the forecast exact, without writing into the groups."""

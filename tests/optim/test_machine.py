@@ -268,9 +268,9 @@ def _told(side: Side) -> Any:
 
 
 def _state(side: Side, p: Parameter) -> dict[str, Tensor]:
-    """Without buffers of zeros: where a schedule governs the momentum, a device has them before there is any."""
+    """In order, without buffers of zeros: where a schedule governs momentum, a device has them before there is any."""
     state = side.optimizer.state.get(p, {})
-    return {key: entry for key, entry in state.items() if key != "momentum_buffer" or entry.any()}
+    return {key: entry for key, entry in sorted(state.items()) if key != "momentum_buffer" or entry.any()}
 
 
 def _tensors(side: Side) -> list[Tensor]:
