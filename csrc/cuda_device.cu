@@ -85,7 +85,7 @@ const std::vector<Kernel>& updates<SgdRule>() {
 template <>
 const std::vector<Kernel>& updates<AdamRule>() {
   static const std::vector<Kernel> all = {update_for<AdamRule, F32, 4>(),  update_for<AdamRule, F32 | AMSGRADS, 3>(),
-                                          update_for<AdamRule, BF16, 4>(), update_for<AdamRule, BF16_MASTER, 4>(),
+                                          update_for<AdamRule, BF16, 4>(), update_for<AdamRule, BF16_MASTER, 3>(),
                                           update_for<AdamRule, F64, 3>(),  update_for<AdamRule, EVERYTHING, 2>()};
   return all;
 }
