@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @contextmanager
 def rehearse(optimizer: "Optimizer") -> Iterator[None]:
     """As `Optimizer.rehearsal`."""
+    optimizer._settle("rehearsal()")
     optimizer._check_owner()
     optimizer._published.remember()
     tensors = _Tensors(optimizer)
@@ -28,6 +29,7 @@ def rehearse(optimizer: "Optimizer") -> Iterator[None]:
         yield
     finally:
         optimizer._rehearsing = outer
+        optimizer._settle("the end of a rehearsal")
         tensors.put_back(optimizer)
         for binding, slots, applied, faults in schedules:
             binding.schedule.load_state_dict(slots)
@@ -37,6 +39,7 @@ def rehearse(optimizer: "Optimizer") -> Iterator[None]:
         optimizer._stepper.forget()
         optimizer._published.recall()
         optimizer._published.publish(optimizer._clock)
+        optimizer._restart()
 
 
 class _Tensors:
