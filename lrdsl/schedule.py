@@ -94,9 +94,7 @@ class Schedule:
         Raises:
             ScheduleError: No modifier listens to `metric`, or a wrong step.
         """
-        if metric not in self.metrics:
-            listened = f"it listens to: {', '.join(self.metrics)}" if self.metrics else "it listens to none"
-            raise ScheduleError("E0209", f"no modifier of this schedule listens to `{metric}`", hint=listened)
+        self.check_metric(metric)
         step = self._observed.get(metric, 0) + 1 if step is None else _whole(step)
         for track in self.tracks.values():
             track.observe(metric, float(value), step)
@@ -105,6 +103,16 @@ class Schedule:
     def reported(self, metric: str, step: int) -> None:
         """Note a report that somebody else has taken: the modifiers' state is set by hand."""
         self._observed[metric] = step
+
+    def check_metric(self, metric: str) -> None:
+        """Raise unless a modifier listens to `metric`.
+
+        Raises:
+            ScheduleError: None does (E0209).
+        """
+        if metric not in self.metrics:
+            listened = f"it listens to: {', '.join(self.metrics)}" if self.metrics else "it listens to none"
+            raise ScheduleError("E0209", f"no modifier of this schedule listens to `{metric}`", hint=listened)
 
     def state_dict(self) -> dict[str, Any]:
         """Text, context and modifier state as plain numbers and strings."""

@@ -13,6 +13,7 @@ from lrdsl.language.context import TARGETS
 from lrdsl.optim import resume
 from lrdsl.optim.base import Optimizer
 from lrdsl.optim.binding import Bases, Units, bind
+from lrdsl.optim.device_writer import DeviceWriter, accelerator_of
 from lrdsl.optim.groups import Group, check_rate, number
 from lrdsl.optim.neighbours import check_switch
 from lrdsl.optim.ownership import ENTRIES, Binding
@@ -110,7 +111,8 @@ class LRScheduler(torchs.LRScheduler):
         return [bind(self._text, index, groups, self._bases, self._units) for index in range(len(groups))]
 
     def _make_writer(self, optimizer: torch.optim.Optimizer, bindings: Sequence[Binding]) -> Writer:
-        # The one place that chooses: where `self._device` can be had, another Writer goes here.
+        if self._device and (found := accelerator_of(optimizer.param_groups[0]["lr"].device)):
+            return DeviceWriter(found, optimizer, bindings, self._bases)
         return HostWriter(optimizer, bindings, self._bases)
 
     # --- the step -----------------------------------------------------------------------------------------------
@@ -119,19 +121,39 @@ class LRScheduler(torchs.LRScheduler):
         """Write the values of the next update into the groups; to be called after ``optimizer.step()``.
 
         Args:
-            metric: A report, taken first: of the metric that the text listens to, of ``loss`` if there are several.
+            metric: A report, made before that update: of the metric that the text listens to, of ``loss`` if there are several.
 
         Raises:
             ScheduleError: There is a report, and the text does not listen (E0209).
         """
+        heard = self._bindings[0].schedule.metrics
+        name = heard[0] if len(heard) == 1 else "loss"
         if metric is not None:
-            heard = self._bindings[0].schedule.metrics
-            self._writer.observe(metric, heard[0] if len(heard) == 1 else "loss", self.last_epoch + 1)
+            self._writer.check(metric, name)
+        before = self._step_count, self.last_epoch
         super().step()
+        if metric is not None:
+            self._last_lr = self._writer.observe(metric, name, self.last_epoch)
+        if self.last_epoch == before[1]:  # it was only recorded
+            self._step_count = before[0]
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        self._last_lr = self._writer.publish(self.last_epoch)
+        if epoch is None:
+            self.last_epoch, self._last_lr = self._writer.advance(self.last_epoch)
+        else:
+            self.last_epoch, self._last_lr = epoch, self._writer.publish(epoch)
+
+    def sync(self) -> None:
+        """Wait for the device that evaluates; then ``last_epoch`` and the rates are exact. Elsewhere nothing happens.
+
+        Between replays of a captured graph the host knows only what the device has told so far.
+
+        Raises:
+            RuntimeError: A graph is being captured.
+        """
+        before = self.last_epoch
+        self.last_epoch, self._last_lr = self._writer.wait(before)
+        self._step_count += self.last_epoch - before
 
     def observe(self, value: float | Tensor, metric: str = "loss") -> None:
         """Report a metric, before the next update, whose values are written anew.
@@ -144,8 +166,7 @@ class LRScheduler(torchs.LRScheduler):
             ScheduleError: The text does not listen to ``metric`` (E0209).
             TypeError, ValueError: ``value`` is no real number.
         """
-        self._writer.observe(value, metric, max(self.last_epoch, 0))
-        self._last_lr = self._writer.publish(self.last_epoch)
+        self._last_lr = self._writer.observe(value, metric, self.last_epoch)
 
     # --- rates --------------------------------------------------------------------------------------------------
 
@@ -172,6 +193,7 @@ class LRScheduler(torchs.LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands: text and numbers, which ``torch.load(..., weights_only=True)`` reads."""
+        self.sync()
         clock = max(self.last_epoch, 0)
         groups = [{"schedule": str(b.schedule)} | resume.save(b, clock) for b in self._bindings]
         # One that waits in a SequentialLR must not write when it is loaded.
@@ -194,12 +216,13 @@ class LRScheduler(torchs.LRScheduler):
         own = self._bind(self.optimizer)
         _, loaded = resume.load_all(groups, own, self._targets, reschedule)
         bindings = [binding for binding in loaded if binding]  # all of them, since every group has one of its own
-        self._writer = self._make_writer(self.optimizer, bindings)
+        self._writer = self._writer.succeed(bindings)
         self._bindings = bindings
         self.last_epoch, self._step_count = epoch, count
         self._last_lr = self._writer.publish(epoch) if in_force else self._writer.rates(epoch)
 
     def __getstate__(self) -> dict[str, Any]:
+        self.sync()
         return {key: entry for key, entry in self.__dict__.items() if key != "_writer"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

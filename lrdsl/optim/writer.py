@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lrdsl.optim.binding import cells
-from lrdsl.optim.groups import Group, report
+from lrdsl.optim.groups import Group, check_report
 from lrdsl.optim.ownership import Binding, Cell
 
 Rate = float | Tensor
@@ -21,17 +21,38 @@ class Writer(Protocol):
         """Write the values of update ``clock`` into the groups; give the rate of each group."""
         ...
 
+    def advance(self, clock: int) -> tuple[int, list[Rate]]:
+        """Write the values of the update after ``clock``; give its number, as far as it is known, and the rates."""
+        ...
+
+    def forecast(self, clock: int) -> tuple[int, list[Rate]]:
+        """The update whose values the groups hold, ``clock`` as far as the host knows, and the rates."""
+        ...
+
+    def wait(self, clock: int) -> tuple[int, list[Rate]]:
+        """As `forecast`, but exact."""
+        ...
+
     def rates(self, clock: int) -> list[Rate]:
         """The rate of each group at update ``clock``, with what was reported so far. Nothing is written."""
         ...
 
-    def observe(self, value: float | Tensor, metric: str, clock: int) -> None:
-        """Take a report made before update ``clock``; nothing is written.
+    def check(self, value: float | Tensor, metric: str) -> None:
+        """Raise unless this can be observed.
 
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).
             TypeError, ValueError: ``value`` is no real number.
+            RuntimeError: It is a number, and a graph is being captured.
         """
+        ...
+
+    def observe(self, value: float | Tensor, metric: str, clock: int) -> list[Rate]:
+        """Take a report made before update ``clock``, whose values are written anew; raises as `check`."""
+        ...
+
+    def succeed(self, bindings: Sequence[Binding]) -> "Writer":
+        """The writer of other schedules for the same groups. Nothing is written."""
         ...
 
     def is_in_force(self, clock: int) -> bool:
@@ -47,6 +68,9 @@ class HostWriter:
         bindings: The schedule of each.
         bases: What each was made with, by target.
 
+    Attributes:
+        cells: What is scheduled.
+
     Raises:
         ValueError: Two groups share a tensor that their schedules would write different values to.
     """
@@ -55,18 +79,18 @@ class HostWriter:
         self, optimizer: torch.optim.Optimizer, bindings: Sequence[Binding], bases: Sequence[Mapping[str, float]]
     ) -> None:
         self._optimizer = optimizer
-        self._bindings = bindings
-        self._cells = cells(bindings, optimizer.param_groups, tuple(bases[0]))
+        self._bindings, self._bases = bindings, bases
+        self.cells = cells(bindings, optimizer.param_groups, tuple(bases[0]))
         self._faulty: set[int] = set()
-        for cell in self._cells:
+        for cell in self.cells:
             cell.binding.applied.setdefault(cell.target, max(bases[cell.index][cell.target], 0.0))
-        _check_shared(self._cells, optimizer.param_groups)
+        _check_shared(self.cells, optimizer.param_groups)
 
     def publish(self, clock: int) -> list[Rate]:
         """As `Writer.publish`."""
         groups = self._groups()
         values = self._values(clock, warn=True)
-        for cell, value in zip(self._cells, values, strict=True):
+        for cell, value in zip(self.cells, values, strict=True):
             cell.binding.applied[cell.target] = value
             _write(cell, groups[cell.index], value)
         return self._rates(values)
@@ -75,16 +99,40 @@ class HostWriter:
         """As `Writer.rates`."""
         return self._rates(self._values(clock))
 
-    def observe(self, value: float | Tensor, metric: str, clock: int) -> None:
+    def advance(self, clock: int) -> tuple[int, list[Rate]]:
+        """As `Writer.advance`."""
+        return clock + 1, self.publish(clock + 1)
+
+    def forecast(self, clock: int) -> tuple[int, list[Rate]]:
+        """As `Writer.forecast`."""
+        return clock, self.rates(clock)
+
+    wait = forecast
+
+    def check(self, value: float | Tensor, metric: str) -> None:
+        """As `Writer.check`."""
+        check_report(value)
+        self._bindings[0].schedule.check_metric(metric)  # they are of one text: if the first one listens, all do
+
+    def observe(self, value: float | Tensor, metric: str, clock: int) -> list[Rate]:
         """As `Writer.observe`."""
-        number = report(value)
-        for binding in self._bindings:  # of one text: if the first one listens, all do
-            binding.schedule.observe(number, metric, step=clock)
+        self.take(value, metric, clock)
+        return self.publish(clock)
+
+    def take(self, value: float | Tensor, metric: str, clock: int) -> None:
+        """As `observe`, but nothing is written."""
+        self.check(value, metric)
+        for binding in self._bindings:
+            binding.schedule.observe(float(value), metric, step=max(clock, 0))
+
+    def succeed(self, bindings: Sequence[Binding]) -> "HostWriter":
+        """As `Writer.succeed`."""
+        return HostWriter(self._optimizer, bindings, self._bases)
 
     def is_in_force(self, clock: int) -> bool:
         """As `Writer.is_in_force`."""
         groups = self._groups()
-        found = [cell.find(groups) for cell in self._cells]
+        found = [cell.find(groups) for cell in self.cells]
         return all(map(_holds, found, self._values(clock)))
 
     def _groups(self) -> list[Group]:
@@ -99,7 +147,7 @@ class HostWriter:
     def _values(self, clock: int, warn: bool = False) -> list[float]:
         """Cell by cell; where a schedule has no usable value, the last one stays."""
         values = []
-        for i, cell in enumerate(self._cells):
+        for i, cell in enumerate(self.cells):
             value = cell.track.value(max(clock, 0))
             if not 0.0 <= value < cell.limit:
                 if warn and i not in self._faulty:
@@ -112,7 +160,7 @@ class HostWriter:
 
     def _rates(self, values: Sequence[float]) -> list[Rate]:
         rates: list[Rate] = [_own(group["lr"]) for group in self._groups()]
-        for cell, value in zip(self._cells, values, strict=True):
+        for cell, value in zip(self.cells, values, strict=True):
             if cell.target == "lr":
                 rates[cell.index] = value
         return rates
