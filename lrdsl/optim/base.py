@@ -42,7 +42,7 @@ from lrdsl.optim.ownership import Binding, Publication, plain
 from lrdsl.optim.rehearsal import rehearse
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
-from lrdsl.optim.stepper import Stepper
+from lrdsl.optim.stepper import Elsewhere, Stepper
 from lrdsl.optim.tensors import check_parameters
 from lrdsl.schedule import Schedule
 
@@ -152,7 +152,14 @@ class Optimizer(Forecaster):
             self._believe(device)
         scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         report = self._report_norm if self._listening and device is None else None
-        if not self._stepper.step(undisturbed, scale, found_inf, report):
+        try:
+            applied = self._stepper.step(undisturbed, scale, found_inf, report)
+        except Elsewhere:
+            self._rebuild()
+            device = self._device
+            report = self._report_norm if self._listening and device is None else None
+            applied = self._stepper.step(False, scale, found_inf, report)
+        if not applied:
             return loss
         if device is not None:
             if not capturing:
@@ -202,7 +209,11 @@ class Optimizer(Forecaster):
         self._check_owner()
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
-        self._stepper.init_state()
+        try:
+            self._stepper.init_state()
+        except Elsewhere:
+            self._rebuild()
+            self._stepper.init_state()
 
     @property
     def skipped(self) -> int:

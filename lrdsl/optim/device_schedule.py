@@ -120,7 +120,7 @@ class DeviceSchedule:
         self._held: list[Tensor] = []
         self._partials = accelerator.zeros(0)
         self._allocated: list[int] = []
-        weakref.finalize(self, _free, accelerator.handle, self._allocated)
+        weakref.finalize(self, _free, accelerator.handle, self._allocated).atexit = False
 
     def fits(self, params: Sequence[Tensor], groups: Sequence[int], n_groups: int) -> bool:
         """Whether it was made for these."""

@@ -9,6 +9,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +20,10 @@ from torch import Tensor  # noqa: E402
 from torch.nn import Parameter  # noqa: E402
 
 import lrdsl  # noqa: E402
+from lrdsl import cuda  # noqa: E402
 from lrdsl.evaluators import native  # noqa: E402
 from lrdsl.optim import accelerator, device_tables, neighbours  # noqa: E402
+from lrdsl.optim.backends import choose  # noqa: E402
 from tests.optim.matrix import bits, members  # noqa: E402
 from tests.optim.peers import KINDS, fingerprint, needs_native, parameters  # noqa: E402
 
@@ -710,6 +713,52 @@ def test_history_of_replays() -> None:
     optimizer.set_clock(1)
     replay()
     assert optimizer.lr_history()["step"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 1, 1]
+
+
+# --- which step -----------------------------------------------------------------------------------------------------
+
+
+def _groups(*places: str) -> list[dict[str, Any]]:
+    return [{"params": [SimpleNamespace(device=torch.device(place))]} for place in places]
+
+
+def test_which_step_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = ["there is no driver"]
+    monkeypatch.setattr(cuda, "reason", lambda index=0: why[0] if index < 3 else "too old")
+    first = torch.device("cuda", 0)
+    found = choose("auto", _groups("cuda:0", "cuda:0"))
+    assert (found.module, found.device, found.why) == (None, None, "there is no driver")
+    with pytest.raises(RuntimeError, match="backend='native' cannot run: there is no driver"):
+        choose("native", _groups("cuda:0"))
+    why[0] = ""
+    for backend in ("auto", "native"):
+        assert choose(backend, _groups("cuda:0", "cuda:0")).device == first
+        assert choose(backend, _groups("cpu"))[:2] == (native.extension(), None)
+    assert choose("auto", _groups("cuda:3")).why == "too old"
+    assert choose("python", _groups("cuda:0"))[:2] == (None, None)
+    assert choose("emulated", _groups("cpu")).device == torch.device("cpu")
+    for places in (("cuda:0", "cpu"), ("cuda:0", "cuda:1")):
+        assert "a fused step runs on one device" in choose("auto", _groups(*places)).why
+    assert "xpu" in choose("auto", _groups("xpu:0")).why
+    for backend, places in (("emulated", ["cuda:0"]), ("native", ["cuda:0", "cpu"]), ("native", ["xpu:0"])):
+        with pytest.raises(RuntimeError, match="cannot run"):
+            choose(backend, _groups(*places))
+
+
+@pytest.mark.parametrize("backend", ["native", "emulated"])
+@pytest.mark.parametrize("begin", ["step", "init_state"])
+def test_parameters_that_go_elsewhere(begin: str, backend: str) -> None:
+    """As by ``model.cuda()`` after the optimizer was made: another step may be needed."""
+    ours, theirs = make("adamw", backend, schedule="linear(9)"), make("adamw", "native", schedule="linear(9)")
+    before = ours._stepper
+    before._devices = [torch.device("meta")] * 3
+    for side in (ours, theirs):
+        members(side)[0].data = members(side)[0].data.clone()
+        fill(side, 0)
+        getattr(side, begin)()
+        side.step()
+    assert ours._stepper is not before
+    assert told(ours) == told(theirs)
 
 
 # --- variants -------------------------------------------------------------------------------------------------------
