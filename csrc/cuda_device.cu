@@ -277,7 +277,7 @@ void CudaDevice::upload(uintptr_t to, uintptr_t source, size_t size, uintptr_t s
 }
 
 void CudaDevice::download(uintptr_t to, uintptr_t source, size_t size, uintptr_t stream) const {
-  if (capturing(stream)) throw std::runtime_error("the host cannot wait for the device during a capture");
+  refuse_in_capture(stream);
   const Current current(index_);
   if (size != 0)
     check(cudaMemcpyAsync(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(source), size,
@@ -286,7 +286,13 @@ void CudaDevice::download(uintptr_t to, uintptr_t source, size_t size, uintptr_t
   synchronize(stream);
 }
 
+// Asking CUDA itself would end the capture.
+void CudaDevice::refuse_in_capture(uintptr_t stream) const {
+  if (capturing(stream)) throw std::runtime_error("the host cannot wait for the device during a capture");
+}
+
 void CudaDevice::synchronize(uintptr_t stream) const {
+  refuse_in_capture(stream);
   const Current current(index_);
   check(cudaStreamSynchronize(stream_of(stream)), "waiting for the device");
 }

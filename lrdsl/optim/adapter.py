@@ -121,7 +121,8 @@ class LRScheduler(torchs.LRScheduler):
         """Write the values of the next update into the groups; to be called after ``optimizer.step()``.
 
         Args:
-            metric: A report, made before that update: of the metric that the text listens to, of ``loss`` if there are several.
+            metric: A report, made before that update: of the metric that the text listens to, of ``loss`` if there are
+                several.
 
         Raises:
             ScheduleError: There is a report, and the text does not listen (E0209).

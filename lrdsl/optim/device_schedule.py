@@ -334,9 +334,11 @@ class DeviceSchedule:
             self._reported = self._writes
 
     def publish(self, advance: bool = False) -> None:
-        """Let the device write the values of its clock into the tensors that show them."""
+        """Let the device write the values of its clock, or of the next one, into the tensors that show them."""
         self.accelerator.handle.publish(ctypes.addressof(self._idle), advance, self.accelerator.stream())
-        self._writes += 1
+        if not self.capturing():
+            self._writes += 1
+            self._issued += advance
 
 
 def _free(handle: Any, places: list[int]) -> None:

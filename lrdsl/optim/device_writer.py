@@ -60,10 +60,7 @@ class DeviceWriter:
         """As `Writer.advance`; during a capture the launch is only recorded, and nothing advances."""
         if not self._serves():
             return clock + 1, self.publish(clock + 1)
-        schedule = self._schedule
-        schedule.publish(advance=True)
-        if not schedule.capturing():
-            schedule.issued()
+        self._schedule.publish(advance=True)
         return self.forecast(clock)
 
     def forecast(self, clock: int) -> tuple[int, list[Rate]]:
@@ -78,7 +75,16 @@ class DeviceWriter:
         if self._serves():
             self._schedule.refuse("sync()")
             self._schedule.wait()
+            self._remember(self._schedule.clock)
         return self.forecast(clock)
+
+    def _remember(self, clock: int) -> None:
+        """After a wait: what was written last, and faults, for who saves them."""
+        for cell, applied, fault in zip(self._host.cells, *self._schedule.settle(), strict=True):
+            value = cell.track.value(clock)
+            cell.binding.applied[cell.target] = value if 0.0 <= value < cell.limit else applied
+            if fault >= 0:
+                cell.binding.faults[cell.target] = fault
 
     def publish(self, clock: int) -> list[Rate]:
         """As `Writer.publish`."""
@@ -112,6 +118,8 @@ class DeviceWriter:
         if not isinstance(value, Tensor):
             self._host.take(value, metric, clock)
             value = float(value)
+        elif not self._schedule.capturing():
+            self._host.heard(metric, clock)
         self._schedule.report(metric, value)
         return self.forecast(clock)[1]
 

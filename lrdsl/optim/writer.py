@@ -125,6 +125,11 @@ class HostWriter:
         for binding in self._bindings:
             binding.schedule.observe(float(value), metric, step=max(clock, 0))
 
+    def heard(self, metric: str, clock: int) -> None:
+        """Somebody else took a report made before update ``clock``."""
+        for binding in self._bindings:
+            binding.schedule.reported(metric, max(clock, 0))
+
     def succeed(self, bindings: Sequence[Binding]) -> "HostWriter":
         """As `Writer.succeed`."""
         return HostWriter(self._optimizer, bindings, self._bases)
