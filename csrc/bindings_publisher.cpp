@@ -52,8 +52,12 @@ bool is_constant(PyObject* object) {
 class Publisher {
  public:
   Publisher(const py::list& groups, const std::vector<std::string>& keys, const std::vector<Description>& cells,
-            const py::buffer& values, py::list objects)
-      : groups_(groups.ptr()), names_(keys), objects_(std::move(objects)), values_(values.request(true)) {
+            const py::buffer& values, py::list objects, std::string shown)
+      : groups_(groups.ptr()),
+        names_(keys),
+        shown_(std::move(shown)),
+        objects_(std::move(objects)),
+        values_(values.request(true)) {
     for (const py::handle group : groups) known_.push_back(group.ptr());
     for (const std::string& key : keys)
       keys_.push_back(py::reinterpret_steal<py::str>(PyUnicode_InternFromString(key.c_str())));
@@ -72,9 +76,9 @@ class Publisher {
   void watch() {
     std::vector<py::object> found;
     for (PyObject* const group : known_) {
-      for (const py::str& key : keys_) {
-        PyObject* const entry = PyDict_GetItemWithError(group, key.ptr());
-        if (entry == nullptr || !is_constant(entry)) {
+      for (size_t k = 0; k < keys_.size(); ++k) {
+        PyObject* const entry = PyDict_GetItemWithError(group, keys_[k].ptr());
+        if (entry == nullptr || !(is_constant(entry) || names_[k] == shown_)) {
           watched_.clear();
           return;
         }
@@ -150,6 +154,7 @@ class Publisher {
 
   PyObject* groups_;
   std::vector<std::string> names_;
+  std::string shown_;  // the key of entries that may change in place: nobody here reads them
   py::list objects_;
   py::buffer_info values_;
   std::vector<PyObject*> known_;
@@ -166,8 +171,9 @@ void bind_publisher(py::module_& m) {
   using lrdsl::Publisher;
   py::class_<Publisher>(m, "Publisher", "Writes scheduled values into parameter groups, and watches their entries.")
       .def(py::init<const py::list&, const std::vector<std::string>&, const std::vector<lrdsl::Description>&,
-                    const py::buffer&, py::list>(),
-           py::arg("groups"), py::arg("keys"), py::arg("cells"), py::arg("values"), py::arg("objects"))
+                    const py::buffer&, py::list, std::string>(),
+           py::arg("groups"), py::arg("keys"), py::arg("cells"), py::arg("values"), py::arg("objects"),
+           py::arg("shown") = "")
       .def("watch", &Publisher::watch, "Remember the entries of now.")
       .def("same", &Publisher::same, "Is every watched entry still the same object?")
       .def("publish", &Publisher::publish, py::arg("clock"),

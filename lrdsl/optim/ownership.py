@@ -116,6 +116,7 @@ class Publication:
         self._objects: list[object] = [None] * len(self.cells)
         self._versions: list[int] = []
         self._native: Any = None
+        self._hosted: tuple[list[int], array[float], list[object]] | None = None
         self._kept: list[Group] = []
 
     @property
@@ -142,17 +143,30 @@ class Publication:
             watched: The keys of a group that a step reads.
             address: Where a step reads the value of a group's target.
         """
-        if fresh is not times_one or self._tensors or any(c.track.evaluator.name != "native" for c in self.cells):
+        if fresh is not times_one or any(c.track.evaluator.name != "native" for c in self.cells):
             return
+        values, objects, hosted = self.values, self._objects, list(range(len(self.cells)))
+        if self._tensors and not self._remote:
+            return
+        if self._tensors:  # the device writes those
+            own = dict(self._tensors)
+            hosted = [i for i in hosted if i not in own]
+            values, objects = array("d", (self.values[i] for i in hosted)), [None for _ in hosted]
+            self._hosted = hosted, values, objects
+            for i, tensor in self._tensors:
+                self._objects[i] = tensor
+            self._versions = [tensor._version for tensor in own.values()]
         cells = []
-        for cell in self.cells:
+        for cell in (self.cells[i] for i in hosted):
             key, part = cell.entry
             where = address(cell.index, cell.target)
             program = cell.track.evaluator.address  # type: ignore[attr-defined]
             part = -1 if part is None else part
             cells.append((cell.index, key, part, program, cell.track.state, cell.binding.origin, where))
         self._kept = list(self._groups)  # which the publisher only borrows
-        self._native = module.Publisher(self._groups, list(watched), cells, self.values, self._objects)
+        self._native = module.Publisher(
+            self._groups, list(watched), cells, values, objects, "lr" if self._remote else ""
+        )
 
     def watch(self) -> None:
         """A step has read the groups as they are now."""
@@ -163,6 +177,8 @@ class Publication:
         """Put the values of update ``clock`` into the groups."""
         if self._native is not None and self._native.publish(clock):
             self._held = []
+            for i, value, entry in zip(*self._hosted, strict=True) if self._hosted is not None else ():
+                self.values[i], self._objects[i] = value, entry
             return
         self.forecast(clock)
         self._write()
@@ -187,10 +203,11 @@ class Publication:
         """
         if param_groups is not self._groups:
             self._groups, self._native = param_groups, None
-        if self._native is not None and self._native.same():
+        untouched = self._versions == [tensor._version for _, tensor in self._tensors]
+        if untouched and self._native is not None and self._native.same():
             return True
         found = [cell.find(self._groups) for cell in self.cells]
-        if all(map(is_, found, self._objects)) and self._versions == [tensor._version for _, tensor in self._tensors]:
+        if untouched and all(map(is_, found, self._objects)):
             return False
         if look is not None:
             look()
