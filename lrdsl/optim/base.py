@@ -148,8 +148,8 @@ class Optimizer(Forecaster):
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
             undisturbed, device = False, self._device
-        elif device is not None and not capturing:
-            self._believe(device)
+        elif device is not None and device.keep and not capturing:
+            self._believe(device)  # there may have been replays, beside which this step counts
         scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         report = self._report_norm if self._listening and device is None else None
         try:

@@ -197,7 +197,12 @@ class DeviceSchedule:
 
     @property
     def exact(self) -> bool:
-        """Whether no step has run since `settle`, as far as the host has heard."""
+        """Whether no step has run since `settle`; waits if there may be replays, which the host does not count.
+
+        During a capture nobody can wait: then as far as the host has heard.
+        """
+        if self.keep and not self.capturing():
+            self.accelerator.wait()
         self._listen()
         return self._issued == self.rows.steps
 

@@ -77,7 +77,7 @@ class DeviceStep(NativeStep):
     def catch_up(self, indices: Iterable[int], unstarted: set[Tensor]) -> None:
         """Before the rows of these parameters are filled again, read what the device wrote there."""
         rows = self._schedule.rows
-        if self._schedule.exact or not any(rows.present[index] for index in indices):
+        if not any(rows.present[index] for index in indices) or self._schedule.exact:
             return
         if self._schedule.capturing():
             raise RuntimeError(f"parameters, groups or state have changed since the last step: {LATER}")

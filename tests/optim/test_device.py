@@ -221,6 +221,49 @@ def test_eager_steps_between_replays(kind: str) -> None:
     assert told(graphed) == told(eager)
 
 
+def _another_buffer(optimizer: Any) -> None:
+    own = optimizer.state[members(optimizer)[1]]
+    own["exp_avg"] = own["exp_avg"].clone()
+
+
+def _thawed(optimizer: Any) -> None:
+    """Rows on either side of one that has been stepped."""
+    for p in members(optimizer):
+        p.requires_grad_(True)
+    fill(optimizer, 0)
+
+
+UNHEARD: dict[str, Callable[[Any], Any]] = {
+    "state replaced": _another_buffer,
+    "more parameters": _thawed,
+    "init_state": lambda optimizer: optimizer.init_state(),
+}
+
+
+@pytest.mark.parametrize("lag", [0, 100])
+@pytest.mark.parametrize("event", UNHEARD)
+def test_replays_that_the_host_has_not_heard_of(event: str, lag: int) -> None:
+    optimizer = make("adamw", schedule="linear(40)")
+    params = members(optimizer)
+    fill(optimizer, 0)
+    if event == "more parameters":
+        for p in (params[0], params[2]):
+            p.grad = None
+            p.requires_grad_(False)
+    optimizer.step()
+    with capture(optimizer) as replay:
+        optimizer.step()
+    optimizer.sync()
+    handle(optimizer).lag = lag
+    for _ in range(5):
+        replay[0]()
+    UNHEARD[event](optimizer)
+    optimizer.step()
+    optimizer.sync()
+    assert (optimizer.state[params[1]]["step"], optimizer.clock) == (7, 7)
+    assert optimizer._device.rows.table["step"][1] == 7
+
+
 def test_several_steps_in_a_capture() -> None:
     graphed, eager = (make("adamw", backend, schedule="linear(40)") for backend in ("emulated", "native"))
     graphed.init_state()
@@ -401,8 +444,28 @@ def test_only_what_has_changed_is_handed_over() -> None:
     assert uploads() == 2
     groups[0]["weight_decay"] = 0.5
     assert uploads() == 0
-    members(optimizer)[0].grad = None
+    former, members(optimizer)[0].grad = members(optimizer)[0].grad, None  # kept, so that the next one is elsewhere
     assert uploads() == 1  # where the gradient is
+    del former
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_one_look_at_the_device(moved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And of gradients that moved, only where they are is handed over."""
+    optimizer = make("adamw", schedule=PLATEAU)
+    fill(optimizer, 0)
+    optimizer.step()
+    schedule, looks, kept = optimizer._device, [], []
+    monkeypatch.setattr(schedule, "_listen", lambda look=schedule._listen: (looks.append(1), look())[1])
+    for step in range(5):
+        if moved:
+            kept += [p.grad for p in members(optimizer)]
+            optimizer.zero_grad()
+            fill(optimizer, step)
+        looks.clear()
+        before = handle(optimizer).uploads
+        optimizer.step()
+        assert (len(looks), handle(optimizer).uploads - before) == (1, int(moved))
 
 
 def test_nothing_scheduled_is_one_stretch() -> None:
