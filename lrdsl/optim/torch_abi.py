@@ -40,7 +40,7 @@ def obstacle(module: ModuleType, device: str = "cpu") -> str:
     offset, keys_offset = _offset(), _keys_offset()
     if offset is None or keys_offset is None:
         return f"a tensor of torch {torch.__version__} keeps its handle or its keys in an unknown place"
-    module.bind_torch(addresses, offset, keys_offset, keys("cpu"), torch.empty(0))
+    module.bind_torch(addresses, offset, keys_offset, keys("cpu"), torch.empty(0, device="cpu"))
     return _difference(module, "cpu")
 
 
@@ -77,7 +77,8 @@ def _libraries() -> tuple[ctypes.CDLL, ...]:
 
 def _offset() -> int | None:
     """Where in a tensor's object its handle lies: at the one word that holds what ``_cdata`` says."""
-    probe, other = torch.zeros(2), Parameter(torch.zeros(3))
+    with torch.device("cpu"):
+        probe, other = torch.zeros(2), Parameter(torch.zeros(3))
     word = ctypes.sizeof(ctypes.c_void_p)
     for offset in range(object.__basicsize__, Tensor.__basicsize__, word):
         if all(ctypes.c_void_p.from_address(id(t) + offset).value == t._cdata for t in (probe, other)):
@@ -91,7 +92,8 @@ def _keys(tensor: Tensor) -> int:
 
 def _keys_offset() -> int | None:
     """Where in a tensor its dispatch keys lie: at the one word that holds what torch says they are."""
-    probes = torch.zeros(2), torch._neg_view(torch.zeros(2)), torch.zeros(1, dtype=torch.bfloat16, device="meta")
+    with torch.device("cpu"):
+        probes = torch.zeros(2), torch._neg_view(torch.zeros(2)), torch.zeros(1, dtype=torch.bfloat16, device="meta")
     for offset in range(0, LARGEST_TENSOR, 8):
         if all(ctypes.c_uint64.from_address(t._cdata + offset).value == _keys(t) for t in probes):
             return offset
