@@ -29,7 +29,7 @@ def obstacle(module: ModuleType, device: str = "cpu") -> str:
 
     Args:
         module: The extension, whose ``bind_torch`` is called.
-        device: Where the tensors are.
+        device: Where the tensors are, with its index: no other device is to be woken up.
     """
     if device != "cpu":
         return obstacle(module) or _difference(module, device)
@@ -44,6 +44,7 @@ def obstacle(module: ModuleType, device: str = "cpu") -> str:
     return _difference(module, "cpu")
 
 
+@cache
 def keys(device: str) -> int:
     """The dispatch keys of a plain dense tensor on a device."""
     with torch.inference_mode(False):
@@ -165,7 +166,8 @@ def _description(tensor: Tensor, device: str) -> tuple[object, ...]:
     """What the extension must say of it."""
     grad = tensor.grad
     special = tensor.is_neg() or tensor.is_conj() or tensor.is_inference() or isinstance(tensor, _Dispatching)
-    if special or tensor.layout != torch.strided or tensor.device.type != device:
+    elsewhere = tensor.device.type != torch.device(device).type
+    if special or tensor.layout != torch.strided or elsewhere:
         return False, grad is not None
     return (
         True,

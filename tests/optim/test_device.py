@@ -396,10 +396,40 @@ def test_a_captured_step_outlives_its_groups() -> None:
     optimizer.init_state()
     replay = captured(optimizer)
     optimizer.add_param_group({"params": [Parameter(torch.ones(3))]})
-    former = optimizer._device.former
+    former = weakref.ref(optimizer._device.former)
+    optimizer.add_param_group({"params": [Parameter(torch.ones(4))]})
     gc.collect()
-    assert former is not None and former.keep
+    assert former() is not None and former().keep
     replay()
+
+
+def test_amsgrad_after_a_capture() -> None:
+    """Kernels are made for it or not, and a graph has the one it was captured with."""
+    module, formats = native.extension(), list[int]()
+    assert module is not None
+    for kind, wanted in (("adamw", [0, module.AMSGRADS]), ("amsgrad", [module.AMSGRADS] * 2), ("momentum", [0, 0])):
+        optimizer = make(kind)
+        optimizer.init_state()
+        optimizer._device.accelerator.handle = Seen(handle(optimizer), formats)
+        fill(optimizer, 0)
+        formats.clear()
+        optimizer.step()
+        captured(optimizer)
+        assert [found & module.AMSGRADS for found in formats] == wanted
+
+
+class Seen:
+    """A device whose steps somebody looks at."""
+
+    def __init__(self, device: Any, formats: list[int]) -> None:
+        self._device, self._formats = device, formats
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._device, name)
+
+    def step(self, kind: int, formats: int, *rest: int) -> None:
+        self._formats.append(formats)
+        self._device.step(kind, formats, *rest)
 
 
 # --- what is handed over --------------------------------------------------------------------------------------------
@@ -420,6 +450,23 @@ def test_two_launches(groups: int, text: str) -> None:
         after = handle(optimizer).launches, handle(optimizer).uploads
         assert after[0] - before[0] == 2
         assert step == 0 or after[1] == before[1]
+
+
+def test_the_walk_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer, threads = make("adamw"), []
+    fill(optimizer, 0)
+    optimizer.step()
+    backend = optimizer._stepper.backend
+    walk = SimpleNamespace(
+        gather=lambda zero, count: (threads.append(count), native_walk.gather(zero, count))[1],
+        written=lambda zero: native_walk.written(zero),
+        holds=lambda: True,
+        moved=False,
+    )
+    native_walk = backend._walk
+    monkeypatch.setattr(backend, "_walk", walk)
+    optimizer.step()
+    assert threads == [1]
 
 
 def test_only_what_has_changed_is_handed_over() -> None:
