@@ -278,8 +278,8 @@ class Optimizer(Forecaster):
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).
             TypeError, ValueError: ``value`` is no real number; ``metric`` is ``grad_norm``.
-            RuntimeError: Somebody else wrote a value that the schedule governs; a number is reported while a graph is
-                being captured.
+            RuntimeError: Somebody else wrote a value that the schedule governs; a graph is being captured, and ``value``
+                is no tensor of its device.
         """
         if metric == GRAD_NORM:
             raise ValueError("grad_norm is reported by the optimizer itself, before every update")

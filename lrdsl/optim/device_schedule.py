@@ -20,7 +20,7 @@ from lrdsl.optim.accelerator import Accelerator
 from lrdsl.optim.device_plan import DevicePlan, TensorRate, same_rates
 from lrdsl.optim.device_rows import DeviceRows
 from lrdsl.optim.device_tables import HISTORY, WORDS, Mirror, Plan, State, Tables, moment
-from lrdsl.optim.neighbours import Control
+from lrdsl.optim.neighbours import Control, check_captured
 from lrdsl.optim.ownership import Cell
 from lrdsl.optim.tensors import NUMBERS
 
@@ -291,6 +291,30 @@ class DeviceSchedule:
             self.keep += [tensor for tensor in self._held if id(tensor) not in now]
         self._held = tensors
 
+    def stage(self, index: int, p: Tensor | None, name: str) -> Tensor | None:
+        """What stands in for a parameter from now on; it stays where it is for as long as it fits.
+
+        Args:
+            index: Its row.
+            p: The parameter; None if it needs none.
+            name: What messages call it.
+
+        Raises:
+            RuntimeError: Another one is needed than a graph was captured with.
+        """
+        former = self.stages.get(index)
+        if p is not None and former is not None and _form(former) == _form(torch.empty_like(p, device="meta")):
+            return former
+        if former is not None and self.keep:
+            raise RuntimeError(
+                f"{name} is laid out otherwise than when a graph was captured: "
+                "let another optimizer load this one's state dict, and capture anew"
+            )
+        self.stages.pop(index, None)
+        if p is not None:
+            self.stages[index] = torch.empty_like(p)
+        return self.stages.get(index)
+
     def partials(self, count: int) -> int:
         """A place for so many sums of squares, which moves only to grow."""
         if self._partials.nbytes < 8 * count:
@@ -322,6 +346,11 @@ class DeviceSchedule:
         """Only the norm, into `norm`."""
         self.accelerator.handle.measure(ctypes.addressof(tables), self.accelerator.stream())
 
+    def check_report(self, metric: str, value: object) -> None:
+        """Raise RuntimeError if a graph is being captured that could not read a value anew."""
+        if self.capturing():
+            check_captured(f"what is observed as {metric}", value, self.accelerator.device)
+
     def report(self, metric: str, value: float | Tensor) -> None:
         """Let every target that listens hear of a number, or of what is in a tensor then."""
         launch, number, idle = self.accelerator.handle, self._metrics[metric], ctypes.addressof(self._idle)
@@ -346,6 +375,10 @@ class DeviceSchedule:
         if not self.capturing():
             self._writes += 1
             self._issued += advance
+
+
+def _form(stage: Tensor) -> object:
+    return stage.shape, stage.stride(), stage.dtype
 
 
 def _free(handle: Any, places: list[int]) -> None:

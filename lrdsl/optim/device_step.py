@@ -140,12 +140,10 @@ class DeviceStep(NativeStep):
             self._begin[index] = whole(self._batch.names[index], value)
 
     def _fill(self, index: int, p: Tensor, row: Any, tensors: State, started: bool) -> None:
+        stage = self._schedule.stage(index, p if p.numel() and not is_direct(p) else None, self._batch.names[index])
         super()._fill(index, p, row, tensors, started)
-        stages = self._schedule.stages
-        stages.pop(index, None)
-        if p.numel() and not is_direct(p):
-            stages[index] = torch.empty_like(p)
-            row["p"] = stages[index].data_ptr()
+        if stage is not None:
+            row["p"] = stage.data_ptr()
         self._schedule.rows.fill(index, tensors.get("step"))
 
     def _count_in(self, index: int, row: Any, step: Tensor) -> None:

@@ -111,8 +111,7 @@ class DeviceWriter:
     def check(self, value: float | Tensor, metric: str) -> None:
         """As `Writer.check`."""
         self._host.check(value, metric)
-        if not isinstance(value, Tensor) and self._schedule.capturing():
-            raise RuntimeError("a number would be frozen into the graph that is being captured: observe a tensor")
+        self._schedule.check_report(metric, value)
 
     def observe(self, value: float | Tensor, metric: str, clock: int) -> list[Rate]:
         """As `Writer.observe`; a tensor is read on the device, and nobody waits for it."""

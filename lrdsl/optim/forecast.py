@@ -103,9 +103,8 @@ class Forecaster(torch.optim.Optimizer):
 
     def _report(self, device: DeviceSchedule, value: float | Tensor, metric: str, listening: Sequence[Binding]) -> None:
         """Let the device hear of a metric, and the host's forecast as far as it can."""
+        device.check_report(metric, value)
         capturing = device.capturing()
-        if capturing and not isinstance(value, Tensor):
-            raise RuntimeError("a number would be frozen into the graph that is being captured: observe a tensor")
         if not capturing:
             self._believe(device)
         device.report(metric, value if isinstance(value, Tensor) else float(value))

@@ -41,7 +41,7 @@ def prepare(
     Raises:
         ValueError: State that is there does not fit its parameter. Nothing has been written then.
     """
-    made = [(p, tensors) for name, p, keys in wanted if (tensors := _missing(name, p, keys, state.get(p, {}), counts))]
+    made = [(w.parameter, tensors) for w in wanted if (tensors := _missing(w, state.get(w.parameter, {}), counts))]
     unstarted = [p for p, tensors in made if "momentum_buffer" in tensors.keys() - state.get(p, {}).keys()]
     for p, tensors in made:
         state.setdefault(p, {}).update(tensors)
@@ -49,8 +49,8 @@ def prepare(
 
 
 def is_complete(wanted: Wanted, state: MutableMapping[Tensor, State], counts: torch.device) -> bool:
-    """Whether `prepare` would make nothing."""
-    return not _missing(*wanted, state.get(wanted.parameter, {}), counts)
+    """Whether `prepare` would make nothing. Good for captures: no device is asked for anything."""
+    return not _absent(wanted, state.get(wanted.parameter, {}), counts)
 
 
 def blank_momentum(state: MutableMapping[Tensor, State]) -> list[Tensor]:
@@ -59,8 +59,9 @@ def blank_momentum(state: MutableMapping[Tensor, State]) -> list[Tensor]:
 
 
 def step_tensor(step: int, device: torch.device = CPU) -> Tensor:
-    """A step count as torch keeps it: float32, and float64 where float32 cannot count."""
-    return torch.tensor(float(step), dtype=torch.float32 if step < FLOAT32_COUNTS else torch.float64, device=device)
+    """A step count as torch keeps it: float32, and float64 where float32 cannot count. Nobody waits for the device."""
+    tensor = torch.zeros((), dtype=torch.float32 if step < FLOAT32_COUNTS else torch.float64, device=device)
+    return tensor.fill_(step) if step else tensor
 
 
 def is_step_tensor(step: object, device: torch.device = CPU) -> TypeGuard[Tensor]:
@@ -123,24 +124,36 @@ def check_fits(what: str, p: Tensor, tensor: object) -> None:
         raise ValueError(f"{what}: expected it spread as {placement(p)}, got {placement(tensor)}")
 
 
-def _missing(name: str, p: Tensor, keys: tuple[str, ...], present: State, counts: torch.device | None) -> State:
-    """New tensors for every key that has none, or whose tensor has to move."""
-    tensors: State = {}
+def _absent(wanted: Wanted, present: State, counts: torch.device | None) -> list[str]:
+    """The keys that have no tensor, or one that has to move. Nothing is made, and nothing on a device is read."""
+    name, p, keys = wanted
     layout = p if is_dense(p) else torch.empty_like(p, device="meta")
-    for key in keys:
+
+    def stays(key: str) -> bool:
+        tensor = present.get(key)
+        if key == "step":  # a device takes the count over by itself
+            return is_step_tensor(tensor, counts or CPU) and (counts is not None or _can_count(name, tensor))
+        if tensor is None:
+            return False
+        check_fits(f"{key} of {name}", p, tensor)
+        return same_layout(layout, tensor)
+
+    return [key for key in keys if not stays(key)]
+
+
+def _can_count(name: str, step: Tensor) -> bool:
+    return whole(name, step) < FLOAT32_COUNTS or step.dtype == torch.float64
+
+
+def _missing(wanted: Wanted, present: State, counts: torch.device | None) -> State:
+    """New tensors for every key that has none, or whose tensor has to move."""
+    name, p, _ = wanted
+    tensors: State = {}
+    for key in _absent(wanted, present, counts):
         tensor = present.get(key)
         if key == "step":
-            if counts is not None and is_step_tensor(tensor, counts):
-                continue  # read once, where the device takes the count over
-            step = 0 if tensor is None else whole(name, tensor)
-            if counts is not None:
-                tensors[key] = step_tensor(step, counts)
-            elif not is_step_tensor(tensor) or (step >= FLOAT32_COUNTS and tensor.dtype != torch.float64):
-                tensors[key] = step_tensor(step)
-        elif tensor is None:
-            tensors[key] = zeros_like(p).copy_(p.detach().resolve_neg()) if key == MASTER else zeros_like(p)
-        else:
-            check_fits(f"{key} of {name}", p, tensor)
-            if not same_layout(layout, tensor):
-                tensors[key] = zeros_like(p).copy_(tensor.detach())
+            tensors[key] = step_tensor(0 if tensor is None else whole(name, tensor), counts or CPU)
+            continue
+        value = p.detach().resolve_neg() if key == MASTER and tensor is None else tensor
+        tensors[key] = zeros_like(p) if value is None else zeros_like(p).copy_(value.detach())
     return tensors

@@ -125,6 +125,15 @@ class Control(ctypes.Structure):
         return bool(self.flags & SKIP_NONFINITE) and not math.isfinite(self.norm)
 
 
+def check_captured(name: str, value: object, device: torch.device) -> None:
+    """Raise RuntimeError if a graph that is being captured could not read a value anew: it is no tensor there."""
+    if value is not None and not (isinstance(value, Tensor) and value.device == device):
+        what = f"a tensor on {value.device}" if isinstance(value, Tensor) else "a number"
+        raise RuntimeError(
+            f"{name} is {what}, which would be frozen into the graph that is being captured: use a tensor on {device}"
+        )
+
+
 def check_switch(name: str, value: object) -> None:
     """Raise TypeError unless ``value`` is True or False."""
     if not isinstance(value, bool):

@@ -15,7 +15,7 @@ from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import MASTER, State, Wanted, is_complete, prepare
 from lrdsl.optim.native_step import NativeStep, walk_obstacle
-from lrdsl.optim.neighbours import MEASURE, ZERO, Control
+from lrdsl.optim.neighbours import MEASURE, ZERO, Control, check_captured
 from lrdsl.optim.ownership import Publication
 from lrdsl.optim.python_step import PythonStep
 from lrdsl.optim.rules import Rules
@@ -118,7 +118,11 @@ class Stepper:
         if not self._turn.acquire(blocking=False):
             raise RuntimeError("this optimizer is being stepped by another thread")
         try:
-            self._control.begin(grad_scale, found_inf, self.backend.device)
+            told, device = {"grad_scale": grad_scale, "found_inf": found_inf}, self.backend.device
+            if self._schedule is not None and any(v is not None for v in told.values()) and self._schedule.capturing():
+                for name, value in told.items():
+                    check_captured(name, value, device)
+            self._control.begin(grad_scale, found_inf, device)
             return self._step(undisturbed, report)
         finally:
             self._turn.release()

@@ -43,7 +43,7 @@ class Writer(Protocol):
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).
             TypeError, ValueError: ``value`` is no real number.
-            RuntimeError: It is a number, and a graph is being captured.
+            RuntimeError: A graph is being captured, and it is no tensor of the device.
         """
         ...
 

@@ -22,7 +22,7 @@ from torch.nn import Parameter  # noqa: E402
 import lrdsl  # noqa: E402
 from lrdsl import cuda  # noqa: E402
 from lrdsl.evaluators import native  # noqa: E402
-from lrdsl.optim import accelerator, device_tables, neighbours  # noqa: E402
+from lrdsl.optim import accelerator, device_tables, moments, neighbours  # noqa: E402
 from lrdsl.optim.backends import choose  # noqa: E402
 from tests.optim.matrix import bits, members  # noqa: E402
 from tests.optim.peers import KINDS, fingerprint, needs_native, parameters  # noqa: E402
@@ -289,6 +289,26 @@ def _number(optimizer: Any) -> None:
     optimizer.observe(1.0)
 
 
+def _elsewhere(optimizer: Any) -> None:
+    optimizer.observe(torch.ones((), device="meta"))
+
+
+def _scale(optimizer: Any) -> None:
+    optimizer.grad_scale = 2.0
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.grad_scale
+
+
+def _overflow(optimizer: Any) -> None:
+    optimizer.found_inf = torch.zeros((), device="meta")
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.found_inf
+
+
 def _new_group(optimizer: Any) -> None:
     optimizer.add_param_group({"params": [Parameter(torch.ones(3))]})
 
@@ -300,7 +320,10 @@ def _other_rate(optimizer: Any) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "gradient": (_no_gradient, r"group 0, parameter 1 has no gradient"),
-    "number": (_number, "observe a tensor"),
+    "number": (_number, "observed as loss is a number, which would be frozen"),
+    "elsewhere": (_elsewhere, "observed as loss is a tensor on meta, .* use a tensor on cpu"),
+    "scale": (_scale, "grad_scale is a number, which would be frozen"),
+    "overflow": (_overflow, "found_inf is a tensor on meta"),
     "group": (_new_group, "add_param_group.. waits for the device"),
     "clock": (lambda optimizer: optimizer.clock, "waits for the device"),
     "set_clock": (lambda optimizer: optimizer.set_clock(3), "waits for the device"),
@@ -327,12 +350,15 @@ def test_refused_in_a_capture(name: str) -> None:
     assert fingerprint(optimizer) == before
 
 
-def test_a_capture_needs_state() -> None:
+def test_a_capture_needs_state(monkeypatch: pytest.MonkeyPatch) -> None:
     optimizer = make("adamw", schedule="linear(9)")
     fill(optimizer, 0)
     before = fingerprint(optimizer)
-    with capture(optimizer), pytest.raises(RuntimeError, match=r"init_state\(\)"):
-        optimizer.step()
+    with monkeypatch.context() as patch:
+        for name in ("step_tensor", "zeros_like"):
+            patch.delattr(moments, name)  # to find out, nothing is made
+        with capture(optimizer), pytest.raises(RuntimeError, match=r"init_state\(\)"):
+            optimizer.step()
     assert fingerprint(optimizer) == before and optimizer.clock == 0
     optimizer.step()
     captured(optimizer)()
@@ -367,6 +393,58 @@ def test_a_rehearsal_before_a_capture() -> None:
         replay()
         eager.step()
     assert told(graphed) == told(eager)
+
+
+def _strided(backend: str) -> Any:
+    """A parameter with gaps, which is stepped in what stands in for it, and one without."""
+    params = [Parameter(torch.ones(4, 8)[:, ::2]), Parameter(torch.ones(3))]
+    return lrdsl.AdamW(params, lr=0.1, backend=backend)
+
+
+def test_what_stands_in_for_a_parameter_stays() -> None:
+    """Under a graph, which copies to and from it: rows that are filled again know the same one."""
+    optimizer, eager = _strided("emulated"), _strided("native")
+    fill(optimizer, 0)
+    fill(eager, 0)
+    optimizer.step()
+    eager.step()
+    values = [p.detach().clone() for p in members(optimizer)]
+    captured(optimizer)
+    with torch.no_grad():
+        for p, value in zip(members(optimizer), values, strict=True):
+            p.copy_(value)  # here torch's own copies are not recorded
+    place = optimizer._device.stages[0].data_ptr()
+    for step in range(3):
+        for side in (optimizer, eager):
+            fill(side, step)
+            if step == 1:
+                side.load_state_dict(copy.deepcopy(side.state_dict()))
+            if step == 2:
+                side.init_state()
+            side.step()
+    assert optimizer._device.stages[0].data_ptr() == optimizer._device.rows.table["p"][0] == place
+    assert told(optimizer) == told(eager)
+
+
+def test_what_stands_in_for_a_parameter_cannot_be_exchanged_under_a_graph() -> None:
+    optimizer = _strided("emulated")
+    p = members(optimizer)[0]
+    fill(optimizer, 0)
+    optimizer.step()
+    p.data = torch.ones(4, 12)[:, ::3]  # the same without gaps
+    optimizer.step()
+    optimizer.state[p].clear()
+    stage = optimizer._device.stages[0].data_ptr()
+    optimizer.init_state()
+    assert optimizer._device.stages[0].data_ptr() == stage
+    captured(optimizer)
+    p.data = p.data.contiguous()
+    fill(optimizer, 0)
+    before = fingerprint(optimizer)
+    for act in (optimizer.step, optimizer.init_state):
+        with pytest.raises(RuntimeError, match="group 0, parameter 0 is laid out otherwise than when a graph"):
+            act()
+    assert fingerprint(optimizer) == before
 
 
 def test_places_stay() -> None:

@@ -166,7 +166,7 @@ def test_a_capture_refuses_what_would_wait(device: Any) -> None:
     before = rates(scheduler), scheduler.last_epoch
     device.begin_capture()
     try:
-        with pytest.raises(RuntimeError, match="a number would be frozen"):
+        with pytest.raises(RuntimeError, match="a number, which would be frozen"):
             scheduler.observe(1.0)
         with pytest.raises(RuntimeError, match="waits for the device"):
             scheduler.sync()
