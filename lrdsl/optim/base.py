@@ -43,7 +43,7 @@ from lrdsl.optim.rehearsal import rehearse
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.stepper import Elsewhere, Stepper
-from lrdsl.optim.tensors import CPU, check_parameters
+from lrdsl.optim.tensors import CPU, check_parameters, lives_on
 from lrdsl.schedule import Schedule
 
 T = TypeVar("T")
@@ -278,8 +278,8 @@ class Optimizer(Forecaster):
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).
             TypeError, ValueError: ``value`` is no real number; ``metric`` is ``grad_norm``.
-            RuntimeError: Somebody else wrote a value that the schedule governs; a graph is being captured, and ``value``
-                is no tensor of its device.
+            RuntimeError: Somebody else wrote a value that the schedule governs; a graph is being captured, and
+                ``value`` is no tensor of its device.
         """
         if metric == GRAD_NORM:
             raise ValueError("grad_norm is reported by the optimizer itself, before every update")
@@ -455,7 +455,11 @@ class Optimizer(Forecaster):
         choice, batch = choose(self._backend, self.param_groups), Batch(self.param_groups)
         self._published.remember()
         governed = cells(self._bindings, self.param_groups, self._rules.targets)
-        self._published = Publication(governed, self.param_groups, choice.device is not None)
+        if choice.device is not None:  # where parameters may have gone since the groups were made
+            for group in (self.param_groups[cell.index] for cell in governed if cell.target == "lr"):
+                if isinstance(group["lr"], Tensor) and not lives_on(group["lr"], choice.device):
+                    group["lr"] = rate_on(choice.device, group["lr"])
+        self._published = Publication(governed, self.param_groups, choice.device)
         self._listening = [binding for binding in self._bindings if binding and GRAD_NORM in binding.schedule.metrics]
         before, device = self._device, choice.accelerator(self._device.accelerator if self._device else None)
         self._device = None

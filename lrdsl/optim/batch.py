@@ -17,7 +17,7 @@ Layouts = tuple[Any, list[object], Any]
 
 _parameters = itemgetter("params")
 _gradient = attrgetter("grad")
-_form: Callable[[Tensor], object] = attrgetter("shape", "dtype")
+_form: Callable[[Tensor], object] = attrgetter("shape", "dtype", "device")
 
 
 def _is_special(grad: Tensor) -> bool:
@@ -29,8 +29,8 @@ class Batch:
 
     Gradients come and go between steps, so none is kept. An allocator hands the address of one to another of a
     different layout, so that addresses of gradients prove nothing and may change freely. What is compared: address,
-    strides, shape, dtype and negative bit of every parameter, and the inference mode; strides, shape, dtype, negative
-    bit and inference of every gradient, which ``grad.data = ...`` changes unseen.
+    strides, shape, dtype, device and negative bit of every parameter, and the inference mode; strides, shape, dtype,
+    device, negative bit and inference of every gradient, which ``grad.data = ...`` changes unseen.
 
     Attributes:
         param_groups: The groups it was made for.

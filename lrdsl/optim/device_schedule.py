@@ -73,7 +73,7 @@ class DeviceSchedule:
         before: "DeviceSchedule | None" = None,
         measures: bool = True,
     ) -> None:
-        self.former = before if before is None or before.keep else before.former
+        self.former: DeviceSchedule | None = before if before is None or before.keep else before.former
         self.accelerator, self.control = accelerator, control
         self._params, self._groups, self._measures = list(params), list(groups), measures
         sizes = {

@@ -9,7 +9,7 @@ from torch import Tensor
 from lrdsl.optim.device_schedule import DeviceSchedule, Start
 from lrdsl.optim.neighbours import GRAD_NORM
 from lrdsl.optim.ownership import Binding, Publication
-from lrdsl.optim.stepper import Stepper
+from lrdsl.optim.stepper import Elsewhere, Stepper
 
 
 class Forecaster(torch.optim.Optimizer):
@@ -42,7 +42,7 @@ class Forecaster(torch.optim.Optimizer):
         """Tell the device where to go on. What cannot be used is refused by the next step."""
         published = self._published
         device.begin(Start(self._clock, published.cells, published.outs, published.applied))
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, Elsewhere):
             self._stepper.install(fresh)
 
     def _restart(self) -> None:

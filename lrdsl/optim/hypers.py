@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lrdsl.optim.groups import Group, number
 from lrdsl.optim.ownership import Publication
-from lrdsl.optim.tensors import NUMBERS
+from lrdsl.optim.tensors import lives_on
 
 MAXIMIZE, AMSGRAD, NESTEROV, DECOUPLED = 1, 2, 4, 8
 
@@ -138,11 +138,6 @@ class Hypers:
             rates.append(0.0)
             tensors.append((index, rate))
         return rates, tensors
-
-
-def lives_on(rate: object, device: torch.device) -> TypeGuard[Tensor]:
-    """Whether a rate is a tensor that a device can read, or write, where it is."""
-    return isinstance(rate, Tensor) and rate.device == device and rate.dtype in NUMBERS and not rate.is_neg()
 
 
 def _frozen(entry: Any) -> Any:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lrdsl.optim.groups import Group
+from lrdsl.optim.tensors import lives_on
 from lrdsl.schedule import Schedule
 from lrdsl.track import Track
 
@@ -97,17 +98,22 @@ class Publication:
     Args:
         cells: See above.
         param_groups: The groups.
-        remote: A device knows the values, and writes them into tensors; the host only forecasts them.
+        remote: The device that knows the values, and writes them into its tensors; the host only forecasts them.
+            Whatever else there is becomes a number of the host's.
     """
 
-    def __init__(self, cells: Sequence[Cell], param_groups: list[Group], remote: bool = False) -> None:
+    def __init__(self, cells: Sequence[Cell], param_groups: list[Group], remote: torch.device | None = None) -> None:
         self.cells = list(cells)
-        self._remote = remote
+        self._remote = remote is not None
         self._groups = param_groups
         # What `Track.value` calls, without its frame: this runs for every group at every step.
         self._calls = [(c.track.evaluator.value, c.track.state, c.binding.origin, c.limit) for c in self.cells]
         entries = [cell.find(param_groups) for cell in self.cells]
-        self._tensors = [(i, entry) for i, entry in enumerate(entries) if isinstance(entry, Tensor)]
+        self._tensors = [
+            (i, entry)
+            for i, entry in enumerate(entries)
+            if isinstance(entry, Tensor) and (remote is None or lives_on(entry, remote))
+        ]
         self.values = array("d", map(float, entries))
         self._applied = array(
             "d", (c.binding.applied.get(c.target, max(v, 0.0)) for c, v in zip(self.cells, self.values, strict=True))

@@ -228,11 +228,12 @@ class Stepper:
             fresh: The state is another one; whatever has been captured has to find some.
 
         Raises:
-            ValueError, TypeError: Something cannot be used.
+            ValueError, TypeError, Elsewhere: Something cannot be used.
         """
         backend, schedule = self.backend, self._schedule
         if schedule is None or not isinstance(backend, DeviceStep):
             return
+        self._check_devices()
         self._hypers.read()
         everyone = range(len(self._batch.params))
         ready = list(everyone) if fresh and schedule.keep else self._ready_to_rest(list(everyone))

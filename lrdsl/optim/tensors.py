@@ -1,7 +1,7 @@
 """Which parameters and gradients can be stepped. Everything is checked before anything is written."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
@@ -89,6 +89,11 @@ def same_layout(a: Tensor, b: Tensor) -> bool:
     """Whether two dense tensors of one shape have their elements in the same order in memory."""
     sides = zip(a.shape, a.stride(), b.stride(), strict=True)
     return a.numel() == 0 or all(left == right for size, left, right in sides if size > 1)
+
+
+def lives_on(rate: object, device: torch.device) -> TypeGuard[Tensor]:
+    """Whether a number is a tensor that a device can read, or write, where it is."""
+    return isinstance(rate, Tensor) and rate.device == device and rate.dtype in NUMBERS and not rate.is_neg()
 
 
 def _kind(tensor: Tensor) -> str:

@@ -22,7 +22,7 @@ from torch.nn import Parameter  # noqa: E402
 import lrdsl  # noqa: E402
 from lrdsl import cuda  # noqa: E402
 from lrdsl.evaluators import native  # noqa: E402
-from lrdsl.optim import accelerator, device_tables, moments, neighbours  # noqa: E402
+from lrdsl.optim import accelerator, batch, device_tables, moments, neighbours  # noqa: E402
 from lrdsl.optim.backends import choose  # noqa: E402
 from tests.optim.matrix import bits, members  # noqa: E402
 from tests.optim.peers import KINDS, fingerprint, needs_native, parameters  # noqa: E402
@@ -939,7 +939,7 @@ def test_parameters_that_go_elsewhere(begin: str, backend: str) -> None:
     """As by ``model.cuda()`` after the optimizer was made: another step may be needed."""
     ours, theirs = make("adamw", backend, schedule="linear(9)"), make("adamw", "native", schedule="linear(9)")
     before = ours._stepper
-    before._devices = [torch.device("meta")] * 3
+    _went_elsewhere(ours)
     for side in (ours, theirs):
         members(side)[0].data = members(side)[0].data.clone()
         fill(side, 0)
@@ -947,6 +947,66 @@ def test_parameters_that_go_elsewhere(begin: str, backend: str) -> None:
         side.step()
     assert ours._stepper is not before
     assert told(ours) == told(theirs)
+
+
+def _went_elsewhere(optimizer: Any) -> None:
+    """As if the parameters had been on another device when the stepper was made."""
+    optimizer._stepper._devices = [torch.device("meta")] * len(members(optimizer))
+
+
+@pytest.mark.parametrize(("one", "other"), [("native", "emulated"), ("emulated", "native")])
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_another_device_steps_from_now_on(kind: str, one: str, other: str) -> None:
+    """Without state that would not fit there."""
+    ours, theirs = make(kind, one, schedule="linear(9)"), make(kind, "native", schedule="linear(9)")
+    ours._backend = other
+    _went_elsewhere(ours)
+    for step in range(3):
+        for side in (ours, theirs):
+            fill(side, step)
+            side.step()
+    assert ours._stepper.backend.name == other
+    assert told(ours) == told(theirs)
+
+
+def test_rows_are_not_filled_with_places_elsewhere() -> None:
+    optimizer = make("sgd")
+    optimizer.init_state()
+    before = optimizer._device.rows.table["p"].tolist()
+    with optimizer.rehearsal():
+        _went_elsewhere(optimizer)
+        members(optimizer)[0].data = members(optimizer)[0].data.clone()
+    assert optimizer._device.rows.table["p"].tolist() == before
+
+
+def test_a_rate_that_did_not_go_along() -> None:
+    """The device writes into tensors of its own only; here one of another kind stands for one that is elsewhere."""
+    rate = torch.tensor(0.5, dtype=torch.float8_e5m2)
+    ours = lrdsl.AdamW(parameters([(5,)]), lr=rate, schedule="linear(8)", backend="native")
+    theirs = lrdsl.AdamW(parameters([(5,)]), lr=0.5, schedule="linear(8)", backend="native")
+    ours._backend = "emulated"
+    _went_elsewhere(ours)
+    for step in range(3):
+        for side in (ours, theirs):
+            fill(side, step)
+            side.step()
+    ours.sync()
+    assert bits(ours) == bits(theirs)
+    assert ours.param_groups[0]["lr"].dtype == torch.float32 and ours.param_groups[0]["lr"] == 0.5 * 5 / 8
+
+
+def test_the_device_is_compared() -> None:
+    """An empty parameter has the same address everywhere."""
+    p = Parameter(torch.ones(0, 3))
+    there = Parameter(torch.ones(0, 3, device="meta"))
+    assert batch._form(p) != batch._form(there)
+    groups: list[dict[str, Any]] = [{"params": [p]}]
+    found = batch.Batch(groups)
+    found.collect()
+    found.accept()
+    found.params[0] = there  # as ``p.data = ...`` does between a CPU and a GPU
+    found.collect()
+    assert found.changed
 
 
 # --- variants -------------------------------------------------------------------------------------------------------
