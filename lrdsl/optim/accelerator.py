@@ -1,6 +1,7 @@
 """One device: its object in the extension, and torch's memory and stream there."""
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,7 @@ class Accelerator:
     def __init__(self, handle: Any, device: torch.device, name: str) -> None:
         self.handle, self.device, self.name = handle, device, name
         self.uploads = 0
+        self._left: list[tuple[object, Sequence[int]]] = []
         variant = os.environ.get(VARIABLE, "") or VARIANTS[0]
         if variant not in VARIANTS:
             raise ValueError(f"expected {VARIABLE} to be one of {', '.join(VARIANTS)}, got {variant!r}")
@@ -47,8 +49,10 @@ class Accelerator:
         return bool(self.handle.capturing(self.stream()))
 
     def zeros(self, size: int) -> Tensor:
-        """Memory of the device."""
-        return torch.zeros(max(size, 8), dtype=torch.uint8, device=self.device)
+        """Memory of the device, for any stream; torch's own would be for the current one."""
+        made = torch.zeros(max(size, 8), dtype=torch.uint8, device=self.device)
+        self.wait()
+        return made
 
     def shared(self, size: int) -> Tensor:
         """Memory of the host that the device writes to."""
@@ -67,8 +71,35 @@ class Accelerator:
             self.handle.download(array.__array_interface__["data"][0], source, array.nbytes, self.stream())
 
     def wait(self) -> None:
-        """Until all is done that was launched."""
-        self.handle.synchronize(self.stream())
+        """Until all is done that was launched, on whatever stream.
+
+        Raises:
+            RuntimeError: A graph is being captured.
+        """
+        if self.capturing():
+            raise RuntimeError("nobody can wait for the device while a graph is being captured")
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        else:
+            self.handle.synchronize(self.stream())
+        left, self._left = self._left, []
+        for _, places in left:
+            for place in places:
+                self.handle.free(place)
+
+    def leave(self, memory: object, places: Sequence[int]) -> None:
+        """Let go of memory once nothing that was launched can use it.
+
+        Torch cannot know when that is, since the launches are not its own. During a capture, when nobody can wait, the
+        memory stays until somebody does.
+
+        Args:
+            memory: What holds torch's.
+            places: What the device allocated.
+        """
+        self._left.append((memory, places))
+        if not self.capturing():
+            self.wait()
 
 
 def emulated(module: ModuleType) -> Accelerator:

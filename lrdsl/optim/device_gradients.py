@@ -26,9 +26,9 @@ class DeviceGradients:
     def __init__(self, module: ModuleType, schedule: DeviceSchedule) -> None:
         self.formats = 0
         self._module, self._schedule = module, schedule
-        accelerator, count = schedule.accelerator, len(schedule.rows.table)
-        self._sent = np.zeros(count, np.dtype(Gradient))
-        self._memory, self._chunks = accelerator.zeros(self._sent.nbytes), accelerator.zeros(0)
+        self._sent = np.zeros(len(schedule.rows.table), np.dtype(Gradient))
+        self._memory = schedule.memory("gradients", self._sent.nbytes)
+        self._chunks = schedule.memory("chunks", 0)
         self._shape: object = None
 
     def eager(self, places: Any) -> None:
@@ -39,7 +39,7 @@ class DeviceGradients:
         if shape != self._shape:
             chunks = self._share_out(table, tables)
             if self._chunks.nbytes < chunks.nbytes:
-                self._chunks = schedule.accelerator.zeros(chunks.nbytes)
+                self._chunks = schedule.memory("chunks", chunks.nbytes)
             if chunks.nbytes:
                 upload(self._chunks.data_ptr(), chunks)
             self._shape = shape

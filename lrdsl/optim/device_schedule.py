@@ -87,7 +87,11 @@ class DeviceSchedule:
         for name, size in sizes.items():
             places[name] = end
             end += -(-size // ALIGNMENT) * ALIGNMENT
-        self._arena = accelerator.zeros(end)
+        # Whatever launches use, for the time after this object: see `Accelerator.leave`.
+        self._memory: dict[str, object] = {}
+        self._allocated: list[int] = []
+        weakref.finalize(self, accelerator.leave, self._memory, self._allocated).atexit = False
+        self._arena = self.memory("arena", end)
         base = self._arena.data_ptr()
         self._told = accelerator.shared(ctypes.sizeof(Mirror))
         self._mirror = Mirror.from_address(self._told.data_ptr())
@@ -120,9 +124,9 @@ class DeviceSchedule:
         self.keep: list[object] = []
         self.stages: dict[int, Tensor] = {}
         self._held: list[Tensor] = []
-        self._partials = accelerator.zeros(0)
-        self._allocated: list[int] = []
-        weakref.finalize(self, _free, accelerator.handle, self._allocated).atexit = False
+        self._partials = self.memory("partials", 0)
+        self._memory |= {"mirror": self._told, "history": self._moments, "plan": self.plan}
+        self._memory |= {"keep": self.keep, "stages": self.stages}
 
     def fits(self, params: Sequence[Tensor], groups: Sequence[int], n_groups: int) -> bool:
         """Whether it was made for these."""
@@ -247,11 +251,10 @@ class DeviceSchedule:
     def replan(self, cells: Sequence[Cell], outs: Sequence[Tensor | None], rates: Sequence[TensorRate]) -> None:
         """From now on these are scheduled, with the slots that their tracks have. Nothing is under way."""
         self.accelerator.wait()
-        former = self.plan
         self.plan = DevicePlan(self.accelerator, cells, outs, rates, self._metrics, self._measures)
         self.accelerator.upload(self.tables.plan, self.plan.record)
         self.accelerator.wait()
-        del former  # whose memory launches have read until here
+        self._memory["plan"] = self.plan  # the former one was read until here
         self._free[:] = True
         for group, field in self.plan.governed():
             self._free[group * WORDS + field] = False
@@ -322,8 +325,14 @@ class DeviceSchedule:
                 raise RuntimeError("the norm needs more memory than before: make a step or call init_state() first")
             if self.keep:
                 self.keep.append(self._partials)
-            self._partials = self.accelerator.zeros(8 * count)
+            self._partials = self.memory("partials", 8 * count)
         return self._partials.data_ptr()
+
+    def memory(self, name: str, size: int) -> Tensor:
+        """Zeros on the device, until others are made under the same name; not during a capture."""
+        made = self.accelerator.zeros(size)
+        self._memory[name] = made  # the device rests: nothing uses the former ones
+        return made
 
     def allocate(self, size: int) -> int:
         """Memory for as long as this object lives, also during a capture."""
@@ -379,8 +388,3 @@ class DeviceSchedule:
 
 def _form(stage: Tensor) -> object:
     return stage.shape, stage.stride(), stage.dtype
-
-
-def _free(handle: Any, places: list[int]) -> None:
-    for place in places:
-        handle.free(place)

@@ -625,6 +625,64 @@ def test_dies_with_its_memory() -> None:
     assert (schedule(), plan()) == (None, None)
 
 
+def _claim(size: int) -> list[Tensor]:
+    """Memory such as whoever comes next would get."""
+    return [torch.full((size,), 7, dtype=torch.uint8) for _ in range(50)]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_memory_is_not_somebody_elses_while_launches_use_it(replace: bool) -> None:
+    optimizer = make("adamw", schedule=PLATEAU)
+    for step in range(2):
+        fill(optimizer, step)
+        optimizer.step()
+    device, params = handle(optimizer), members(optimizer)  # which stay
+    device.lag = 100
+    optimizer.observe(1.0)
+    optimizer.step()
+    sizes = [len(held.numpy()) for held in optimizer._device._memory.values() if isinstance(held, Tensor)]
+    if replace:
+        optimizer.reschedule("linear(30)")
+    else:
+        del optimizer
+        gc.collect()
+    claimed = [tensor for size in sizes for tensor in _claim(size)]
+    device.synchronize(0)
+    assert all(bool((tensor == 7).all()) for tensor in claimed)
+    del params
+
+
+def test_an_optimizer_that_goes_during_a_capture() -> None:
+    """Nobody can wait for the device then; its memory is let go of later."""
+    going = make("adamw", schedule="linear(9)")
+    fill(going, 0)
+    going.step()
+    device, one = handle(going), going._device.accelerator
+    captured(going)
+    plan = weakref.ref(going._device.plan)
+    device.begin_capture()
+    try:
+        del going
+        gc.collect()
+        assert plan() is not None
+        with pytest.raises(RuntimeError, match="nobody can wait for the device"):
+            one.wait()
+    finally:
+        device.end_capture()
+    one.wait()
+    gc.collect()
+    assert plan() is None
+
+
+def test_all_streams_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    monkeypatch.setattr(accelerator.Accelerator, "stream", lambda self: 5)
+    device = SimpleNamespace(preload=lambda: None, capturing=lambda stream: False)
+    accelerator.Accelerator(device, torch.device("cuda", 1), "cuda").wait()
+    assert waited == [torch.device("cuda", 1)]
+
+
 # --- forecasts ------------------------------------------------------------------------------------------------------
 
 
