@@ -102,6 +102,10 @@ class Schedule:
             track.observe(metric, float(value), step)
         self._observed[metric] = step
 
+    def reported(self, metric: str, step: int) -> None:
+        """Note a report that somebody else has taken: the modifiers' state is set by hand."""
+        self._observed[metric] = step
+
     def state_dict(self) -> dict[str, Any]:
         """Text, context and modifier state as plain numbers and strings."""
         modifiers = {_key(*key): dict(zip(t.program.slots, t.state, strict=True)) for key, t in self.tracks.items()}

@@ -71,7 +71,6 @@ RULES = Rules(
     read_group=_read_group,
     state_keys=_state_keys,
     update=_update,
-    fixed={"capturable": False},
 )
 
 
@@ -100,7 +99,9 @@ class Adam(Optimizer):
         maximize: Climb instead.
         decoupled_weight_decay: Decay the parameter itself, as ``AdamW`` does.
         foreach, fused: Accepted for the sake of torch's signature; the step is always fused.
-        capturable, differentiable: Must be False.
+        capturable: Keep every group's rate in a tensor on the device, which the device itself keeps up to date, for a step
+            on a GPU. Such a step can be captured in a CUDA graph whether this is set or not. Elsewhere: must be False.
+        differentiable: Must be False.
         schedule: A text of the schedule language. It may govern ``lr weight_decay beta1 beta2 eps``. None: a plain
             optimizer that obeys ``group["lr"]``.
         total_steps: Updates of the whole run; ``total``, ``rest`` and ``%`` need it.
@@ -188,7 +189,7 @@ class Adam(Optimizer):
         }
         units = Units(total_steps, steps_per_epoch, tokens_per_step, samples_per_step, schedule_params)
         neighbours = Neighbours(max_grad_norm, skip_nonfinite, zero_grads)
-        super().__init__(params, defaults, units, neighbours, reschedule, master_weights, backend)
+        super().__init__(params, defaults, units, neighbours, reschedule, master_weights, capturable, backend)
 
 
 class AdamW(Adam):
@@ -211,7 +212,7 @@ class AdamW(Adam):
     Source: Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization, https://arxiv.org/abs/1711.05101
     """
 
-    _rules = replace(RULES, fixed={**RULES.fixed, "decoupled_weight_decay": True})
+    _rules = replace(RULES, fixed={"decoupled_weight_decay": True})
 
     def __init__(
         self,

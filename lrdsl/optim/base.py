@@ -2,6 +2,8 @@
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -13,24 +15,29 @@ from torch.optim.optimizer import ParamsT
 from lrdsl.errors import ScheduleError
 from lrdsl.optim import resume
 from lrdsl.optim import state as checkpoint
+from lrdsl.optim.backends import choose
+from lrdsl.optim.batch import Batch
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
+from lrdsl.optim.device_schedule import DeviceSchedule, Start
 from lrdsl.optim.groups import (
     Group,
     check_initialised,
     check_rate,
+    check_report,
     check_switches,
     named_parameters,
     own_copy,
-    report,
+    rate_on,
+    refuse_capturable,
     scale_rate,
     settle,
 )
-from lrdsl.optim.moments import blank_momentum
+from lrdsl.optim.moments import blank_momentum, step_tensor
 from lrdsl.optim.neighbours import GRAD_NORM, Control, Neighbours, check_switch
 from lrdsl.optim.ownership import Binding, Publication, plain
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
-from lrdsl.optim.stepper import Stepper, obstacle
+from lrdsl.optim.stepper import Stepper
 from lrdsl.optim.tensors import check_parameters
 from lrdsl.schedule import Schedule
 
@@ -47,6 +54,7 @@ class Optimizer(torch.optim.Optimizer):
 
     _rules: ClassVar[Rules]
     _ready = False
+    _device: DeviceSchedule | None = None
     # Promises torch's GradScaler to obey ``grad_scale`` and ``found_inf``, which it sets for the time of one call. They
     # must be missing otherwise: a scale that is there already is multiplied by the scaler's.
     _step_supports_amp_scaling = True
@@ -59,6 +67,7 @@ class Optimizer(torch.optim.Optimizer):
         neighbours: Neighbours,
         reschedule: Reschedule,
         master_weights: bool,
+        capturable: bool,
         backend: str,
     ) -> None:
         if reschedule not in (False, True, "branch"):
@@ -70,6 +79,7 @@ class Optimizer(torch.optim.Optimizer):
         self.neighbours = neighbours
         self.master_weights = master_weights
         self._control = Control(neighbours)
+        self._capturable = capturable
         self._units = replace(units, params=dict(units.params or {}))
         self._reschedule = reschedule
         self._backend = backend
@@ -126,13 +136,21 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        device = self._device
+        capturing = device is not None and device.capturing()
         undisturbed = self._check_owner()
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
-            undisturbed = False
+            undisturbed, device = False, self._device
+        elif device is not None and not capturing:
+            self._believe(device)
         scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
-        report = self._report_norm if self._listening else None
+        report = self._report_norm if self._listening and device is None else None
         if not self._stepper.step(undisturbed, scale, found_inf, report):
+            return loss
+        if device is not None:
+            if not capturing:
+                self._advance(device)
             return loss
         self._published.advance(self._clock)
         self._clock += 1
@@ -146,6 +164,7 @@ class Optimizer(torch.optim.Optimizer):
 
         Also to be called after tensors in ``opt.state`` were replaced by hand.
         """
+        self._refuse_in_capture("init_state()")
         self._check_owner()
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
@@ -153,7 +172,8 @@ class Optimizer(torch.optim.Optimizer):
 
     @property
     def skipped(self) -> int:
-        """Steps that were skipped since this optimizer was made. Not part of the state dict."""
+        """Steps that were skipped since this optimizer was made. Not part of the state dict. Waits for a device."""
+        self._wait()
         return self._control.skipped
 
     @property
@@ -163,6 +183,8 @@ class Optimizer(torch.optim.Optimizer):
         A float64 tensor without dimensions, on the device of the parameters. ``max_grad_norm``, ``skip_nonfinite`` and
         a schedule that listens to ``grad_norm`` need it. Not part of the state dict.
         """
+        if self._device is not None:
+            return self._device.norm.clone()
         devices = [p.device for group in self.param_groups for p in group["params"]]
         return torch.tensor(self._control.norm, dtype=torch.float64, device=devices[0] if devices else None)
 
@@ -170,7 +192,8 @@ class Optimizer(torch.optim.Optimizer):
 
     @property
     def clock(self) -> int:
-        """Applied updates; the schedules are evaluated here."""
+        """Applied updates; the schedules are evaluated here. Waits for a device."""
+        self._wait()
         return self._clock
 
     def set_clock(self, step: int) -> None:
@@ -186,7 +209,10 @@ class Optimizer(torch.optim.Optimizer):
             clock = -1
         if not first <= clock < 2**53:
             raise ValueError(f"expected the clock to be a whole number >= {first}, got {step!r}")
+        self._wait("set_clock()")
         self._clock = clock
+        if self._device is not None:
+            self._device.set_clock(clock)
         self._published.publish(self._clock)
 
     @property
@@ -198,25 +224,30 @@ class Optimizer(torch.optim.Optimizer):
         """Report a metric, before the next update, to every schedule that listens.
 
         Args:
-            value: A number, or a tensor with one element.
+            value: A number, or a tensor with one element. Where a device steps, a tensor is read there, without waiting
+                for it.
             metric: Its name, as in ``plateau(metric=...)``. Not ``grad_norm``: every step reports its own before it
                 updates; one that is skipped reports nothing.
 
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).
             TypeError, ValueError: ``value`` is no real number; ``metric`` is ``grad_norm``.
-            RuntimeError: Somebody else wrote a value that the schedule governs.
+            RuntimeError: Somebody else wrote a value that the schedule governs; a number is reported while a graph is
+                being captured.
         """
         if metric == GRAD_NORM:
             raise ValueError("grad_norm is reported by the optimizer itself, before every update")
-        reported = report(value)
+        check_report(value)
         listening = [binding for binding in self._bindings if binding and metric in binding.schedule.metrics]
         if not listening:
             known = sorted({name for schedule in self.schedules if schedule for name in schedule.metrics})
             hint = f"they listen to: {', '.join(known)}" if known else "they listen to none"
             raise ScheduleError("E0209", f"no schedule of this optimizer listens to `{metric}`", hint=hint)
         self._check_owner()
-        self._take(reported, metric, listening)
+        if self._device is None:
+            self._take(float(value), metric, listening)
+        else:
+            self._report(self._device, value, metric, listening)
 
     def _report_norm(self, norm: float) -> None:
         self._take(norm, GRAD_NORM, self._listening)
@@ -227,13 +258,106 @@ class Optimizer(torch.optim.Optimizer):
         self._published.publish(self._clock)
 
     def doctor(self) -> dict[str, Any]:
-        """Which step runs and why, and what went wrong with a schedule so far."""
+        """Which step runs and why, and what went wrong with a schedule so far. Waits for a device."""
+        self._settle("doctor()")
         faults = [
             f"group {index}: {target} has no usable value at update {step}; the last one was held"
             for index, binding in enumerate(self._bindings)
             for target, step in (binding.faults.items() if binding else ())
         ]
         return {"backend": self._stepper.backend.name, "why": self._stepper.why, "clock": self._clock, "faults": faults}
+
+    # --- a device that steps by itself: what the host knows of it is a forecast -----------------------------------------
+
+    def sync(self) -> None:
+        """Wait for the device that steps; then everything is exact: clock, counts, faults, and what the groups show.
+
+        What was changed in the groups by hand reaches captured steps with this call. Without a device it does nothing.
+
+        Raises:
+            RuntimeError: A graph is being captured; somebody else wrote a value that the schedule governs.
+            ValueError, TypeError: An option of a group cannot be used.
+        """
+        if self._device is not None:
+            self._settle("sync()")
+            if not self._check_owner():
+                self._stepper.refresh()
+
+    def _start(self, device: DeviceSchedule, fresh: bool = False) -> None:
+        """Tell the device where to go on. What cannot be used is refused by the next step."""
+        published = self._published
+        device.begin(Start(self._clock, published.cells, published.outs, published.applied))
+        with suppress(ValueError, TypeError):
+            self._stepper.install(fresh)
+
+    def _believe(self, device: DeviceSchedule) -> None:
+        """Take over what the device has told so far."""
+        news = device.glance()
+        if news or device.clock != self._clock:
+            self._clock = device.clock
+            self._published.publish(self._clock)
+
+    def _advance(self, device: DeviceSchedule) -> None:
+        """A step was launched."""
+        before, _ = self._clock, device.glance()
+        self._clock = device.clock
+        if self._clock > before:
+            self._published.advance(before)
+        self._published.publish(self._clock)
+
+    def _look(self) -> None:
+        """Make the forecast exact, without writing into the groups."""
+        self._refuse_in_capture("a value that somebody else may have written")
+        if self._device is not None:
+            self._device.wait()
+            self._clock = self._device.clock
+            self._published.forecast(self._clock)
+
+    def _wait(self, what: str = "this") -> None:
+        """Make clock, slots, norm and skipped steps exact."""
+        device = self._device
+        if device is None:
+            return
+        device.refuse(what)
+        news = device.wait()
+        if news or device.clock != self._clock:
+            self._clock = device.clock
+            if self._published.stands(self.param_groups):  # the next step looks at what is not ours
+                self._published.publish(self._clock)
+
+    def _settle(self, what: str = "this") -> None:
+        """Make everything exact that the host keeps."""
+        device = self._device
+        if device is None or not device.begun:
+            return
+        self._wait(what)
+        self._published.learn(*device.settle())
+        self._stepper.catch_up()
+        for binding in self._listening if device.applied > 0 else ():
+            binding.schedule.reported(GRAD_NORM, max(self._clock - 1 - binding.origin, 0))
+
+    def _refuse_in_capture(self, what: str) -> None:
+        if self._device is not None:
+            self._device.refuse(what)
+
+    def _report(self, device: DeviceSchedule, value: float | Tensor, metric: str, listening: Sequence[Binding]) -> None:
+        """Let the device hear of a metric, and the host's forecast as far as it can."""
+        capturing = device.capturing()
+        if capturing and not isinstance(value, Tensor):
+            raise RuntimeError("a number would be frozen into the graph that is being captured: observe a tensor")
+        if not capturing:
+            self._believe(device)
+        device.report(metric, value if isinstance(value, Tensor) else float(value))
+        if capturing:
+            return
+        for binding in listening:
+            step = self._clock - binding.origin
+            if isinstance(value, Tensor):
+                binding.schedule.reported(metric, step)
+            else:
+                binding.schedule.observe(float(value), metric, step=step)
+        device.glance()
+        self._published.publish(self._clock)
 
     # --- groups -------------------------------------------------------------------------------------------------
 
@@ -244,6 +368,7 @@ class Optimizer(torch.optim.Optimizer):
             ValueError, TypeError, ScheduleError, RuntimeError: As in the constructor; nothing has changed then.
         """
         if self._ready:
+            self._refuse_in_capture("add_param_group()")
             self._check_owner()
         super().add_param_group(scale_rate(own_copy(param_group), self.defaults["lr"]))
         if self._ready:
@@ -261,7 +386,10 @@ class Optimizer(torch.optim.Optimizer):
             self._check_group(index, groups[index])
         check_initialised(groups)
         check_parameters(named_parameters(groups))
-        obstacle(self._backend, groups)
+        choice = choose(self._backend, groups)
+        for index in indices:
+            if choice.device is None and (self._capturable or groups[index].get("capturable", False)):
+                refuse_capturable(index, choice.why)
         bases = self._bases + [bases_of(groups[index], self._rules.targets) for index in indices]
         bindings: list[Binding | None] = []
         for index in indices:
@@ -269,9 +397,16 @@ class Optimizer(torch.optim.Optimizer):
             bindings.append(Binding(schedule) if schedule else None)
             if schedule:
                 groups[index] |= {"schedule": str(schedule), "initial_lr": bases[index]["lr"]}
+        if choice.device is not None:
+            for index in indices:
+                rate, wanted = groups[index]["lr"], self._capturable or groups[index].get("capturable", False)
+                if wanted or isinstance(rate, Tensor):
+                    groups[index]["lr"] = rate_on(choice.device, rate)
+        if self._ready:
+            self._settle()
         self._bases = bases
         self._bindings += bindings
-        self._rebuild()
+        self._make()
 
     def _check_group(self, index: int, group: Group) -> None:
         check_switches(index, group)
@@ -284,10 +419,22 @@ class Optimizer(torch.optim.Optimizer):
 
     def _rebuild(self) -> None:
         """Make anew what depends on the groups, and publish."""
+        self._settle("another set of parameters, groups or state")
+        self._make()
+
+    def _make(self, loaded: bool = False) -> None:
+        """The same, where all that a device knows has been read, or does not count any more."""
+        choice, batch = choose(self._backend, self.param_groups), Batch(self.param_groups)
         self._published.remember()
         governed = cells(self._bindings, self.param_groups, self._rules.targets)
-        self._published = Publication(governed, self.param_groups)
+        self._published = Publication(governed, self.param_groups, choice.device is not None)
         self._listening = [binding for binding in self._bindings if binding and GRAD_NORM in binding.schedule.metrics]
+        before, device = self._device, choice.accelerator(self._device.accelerator if self._device else None)
+        self._device = None
+        if device is not None and choice.module is not None:
+            shape = batch.params, batch.groups, len(self.param_groups)
+            fits = before is not None and before.accelerator is device and before.fits(*shape)
+            self._device = before if fits else DeviceSchedule(device, choice.module, *shape, self._control)
         self._stepper = Stepper(
             self._rules,
             self.param_groups,
@@ -296,14 +443,18 @@ class Optimizer(torch.optim.Optimizer):
             self._published,
             self._control,
             self.master_weights,
-            self._backend,
+            batch,
+            choice,
+            self._device,
         )
         self._published.publish(self._clock)
+        if self._device is not None:
+            self._start(self._device, loaded)
 
     def _check_owner(self) -> bool:
         if len(self.param_groups) != len(self._bindings):
             raise RuntimeError("a parameter group came or went by hand: use add_param_group")
-        return self._published.check(self.param_groups)
+        return self._published.check(self.param_groups, self._look if self._device is not None else None)
 
     # --- checkpoints and copies ---------------------------------------------------------------------------------
 
@@ -313,14 +464,17 @@ class Optimizer(torch.optim.Optimizer):
         Beside torch's own keys every group has ``schedule``, ``schedule_context``, ``schedule_step``,
         ``schedule_state``, ``schedule_language``, and ``initial_lr`` if it has a schedule.
         """
+        self._settle("state_dict()")
         self._published.remember()
         live = [dict(group) for group in self.param_groups]
         for group, binding in zip(self.param_groups, self._bindings, strict=True):
             saved = {key: plain(entry) for key, entry in group.items()}
             group.update(saved | resume.save(binding, self._clock))
+        own = self._show_exact_counts()
         try:
             return super().state_dict()  # torch copies the groups, and calls the hooks
         finally:
+            self.state.update(own)
             for group, entries in zip(self.param_groups, live, strict=True):
                 group.clear()
                 group.update(entries)
@@ -335,6 +489,7 @@ class Optimizer(torch.optim.Optimizer):
             ScheduleError: The saved schedule is another one, and ``reschedule`` is False (E0802).
             ValueError, TypeError: The state does not fit; the message says where. Nothing has changed then.
         """
+        self._settle("load_state_dict()")
         state_dict = dict(state_dict)
         for pre_hook in self._optimizer_load_state_dict_pre_hooks.values():
             state_dict = pre_hook(self, state_dict) or state_dict
@@ -345,19 +500,29 @@ class Optimizer(torch.optim.Optimizer):
             self._rules.targets,
             self._reschedule,
         )
-        loaded.install(self.param_groups, self.state)
+        loaded.install(self.param_groups, self.state, self._stepper.counts)
         self._clock = loaded.largest_step if clock is None else clock
         self._bindings, self._published = bindings, Publication([], [])
         self._unstarted = set(blank_momentum(self.state))
-        self._rebuild()
+        self._make(loaded=True)
         for post_hook in self._optimizer_load_state_dict_post_hooks.values():
             post_hook(self)
 
+    def _show_exact_counts(self) -> dict[Tensor, Any]:
+        """Replace the state of parameters whose count float32 cannot show; gives what was there."""
+        counts = {} if self._device is None else self._device.large_counts()
+        own = {p: self.state[p] for p in counts if "step" in self.state.get(p, {})}
+        for p in own:
+            self.state[p] = own[p] | {"step": step_tensor(counts[p], own[p]["step"].device)}
+        return own
+
     def __getstate__(self) -> dict[str, Any]:
+        self._settle("copying an optimizer")
         self._published.remember()
         own = (
             "neighbours",
             "master_weights",
+            "_capturable",
             "_units",
             "_reschedule",
             "_backend",
@@ -373,11 +538,14 @@ class Optimizer(torch.optim.Optimizer):
             if p in self._unstarted
         ]
         handed = {"_unstarted": unstarted, "_control": (self._control.norm, self._control.skipped)}
-        return super().__getstate__() | {name: getattr(self, name) for name in own} | handed
+        exact = self._show_exact_counts()
+        state = {"state": copy(self.state)}
+        self.state.update(exact)
+        return super().__getstate__() | {name: getattr(self, name) for name in own} | handed | state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._published = Publication([], [])
         self._control = Control(self.neighbours, *state["_control"])
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
-        self._rebuild()
+        self._make()

@@ -61,9 +61,17 @@ class Reach:
     def norm(self, norm: float) -> float:
         """The norm over all processes, from that of each."""
         square = torch.tensor(norm * norm, dtype=torch.float64, device=self._mesh.device_type)
+        self._add_up(square)
+        return math.sqrt(square.item())
+
+    def share(self, norm: Tensor) -> None:
+        """The same in the memory of a device, without reading it."""
+        self._add_up(norm.mul_(norm))
+        norm.sqrt_()
+
+    def _add_up(self, square: Tensor) -> None:
         for dim in self._dims:
             torch.distributed.all_reduce(square, group=self._mesh.get_group(dim))
-        return math.sqrt(square.item())
 
 
 def _place(p: Tensor) -> Place:

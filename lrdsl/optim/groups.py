@@ -6,10 +6,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from lrdsl.optim.tensors import Named
+from lrdsl.optim.tensors import NUMBERS, Named
 
 Group = dict[str, Any]
 
@@ -65,8 +66,19 @@ def check_switches(index: int, group: Group) -> None:
     """
     if flag(index, "differentiable", group.get("differentiable", False)):
         raise ValueError(f"group {index}: differentiable=True: the fused step has no derivative; torch.optim has one")
-    if flag(index, "capturable", group.get("capturable", False)):
-        raise ValueError(f"group {index}: capturable=True: this step cannot be captured in a CUDA graph")
+    flag(index, "capturable", group.get("capturable", False))
+
+
+def refuse_capturable(index: int, why: str) -> None:
+    """Raise ValueError: only a step on a device can be captured."""
+    raise ValueError(f"group {index}: capturable=True: this step cannot be captured in a CUDA graph: {why}")
+
+
+def rate_on(device: torch.device, rate: Any) -> Tensor:
+    """A rate where a device reads and writes it."""
+    if not isinstance(rate, Tensor):
+        return torch.tensor(float(rate), dtype=torch.float32, device=device)
+    return rate.resolve_neg().to(device, rate.dtype if rate.dtype in NUMBERS else torch.float32)
 
 
 def check_rate(index: int, rate: Any) -> None:
@@ -91,8 +103,8 @@ def check_initialised(groups: Sequence[Group]) -> None:
             raise ValueError(f"{name} has no shape yet: run the model once first")
 
 
-def report(value: float | Tensor) -> float:
-    """An observed metric as a float, which need not be finite.
+def check_report(value: float | Tensor) -> None:
+    """Raise unless an observed metric is one real number, which need not be finite.
 
     Raises:
         TypeError: It is not a number.
@@ -101,10 +113,8 @@ def report(value: float | Tensor) -> float:
     if isinstance(value, Tensor):
         if value.numel() != 1 or value.is_complex():
             raise ValueError(f"expected a tensor with one real number, got {value.dtype} of shape {tuple(value.shape)}")
-        return float(value.item())
-    if not isinstance(value, Real):
+    elif not isinstance(value, Real):
         raise TypeError(f"expected a number, got {type(value).__name__}")
-    return float(value)
 
 
 def named_parameters(groups: Sequence[Group]) -> list[Named]:

@@ -1,10 +1,10 @@
 """The update as one native call: a table of addresses, filled here and read by ``lrdsl._C.step``."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from ctypes import addressof
 from functools import partial
-from itertools import chain, count, cycle, pairwise
+from itertools import chain, pairwise
 from types import ModuleType
 from typing import Any, NamedTuple, TypeGuard
 
@@ -16,21 +16,19 @@ from torch.nn import Parameter
 
 from lrdsl.optim import torch_abi
 from lrdsl.optim.batch import Batch
-from lrdsl.optim.distributed import local
+from lrdsl.optim.device_rows import blank_rows
+from lrdsl.optim.distributed import Reach, local
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hypers
 from lrdsl.optim.moments import FLOAT32_COUNTS, State, master_of
 from lrdsl.optim.neighbours import ZERO, Control
-from lrdsl.optim.tensors import is_dense, same_layout
+from lrdsl.optim.tensors import CPU, NUMBERS, is_dense, same_layout
 
-DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 STARTED, STEP_FLOAT64, GRAD_FLOAT32 = 1, 2, 4
 COLUMNS = {"m": ("exp_avg", "momentum_buffer"), "v": ("exp_avg_sq",), "vmax": ("max_exp_avg_sq",)}
 """Which state a column of the table holds the addresses of."""
 NOWHERE = 1
 """Stands for the address of an empty gradient: it exists, but has no memory."""
-
-Call = Callable[..., Any]
 
 
 class Copies(NamedTuple):
@@ -45,20 +43,22 @@ class NativeStep:
 
     Attributes:
         outdated: The compiled walk found that a row is not true any more.
+        device: Where the tensors are.
+        remote: Whether what counts the steps is not this machine.
     """
 
-    name = "native"
+    device = CPU
+    remote = False
     walks = True
 
-    def __init__(self, module: ModuleType, kind: int, batch: Batch, hypers: Hypers, control: Control) -> None:
-        names, formats, offsets = zip(*module.ROW_DTYPE, strict=True)
-        layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": module.ROW_SIZE}
-        self._rows = np.zeros(len(batch.params), np.dtype(layout))
+    def __init__(
+        self, module: ModuleType, kind: int, batch: Batch, hypers: Hypers, control: Control, rows: Any = None
+    ) -> None:
+        self._rows = blank_rows(module, len(batch.params)) if rows is None else rows
         self._gradients = self._rows["g"]
-        rows = _address(self._rows), len(self._rows)
-        step, norm = self.calls(module)
-        self._step = partial(step, kind, *rows, _address(hypers.table), len(hypers.table), addressof(control))
-        self._norm = partial(norm, *rows, addressof(control))
+        table = _address(self._rows), len(self._rows)
+        self._step = partial(module.step, kind, *table, _address(hypers.table), len(hypers.table), addressof(control))
+        self._norm = partial(module.norm, *table, addressof(control))
         self._hypers, self._control = hypers, control  # keeps the tables alive
         self._batch = batch
         self._module = module
@@ -77,10 +77,10 @@ class NativeStep:
         self._places: list[int] = []
         self._counts: dict[int, Tensor] = {}  # the published steps of planned rows
 
-    @staticmethod
-    def calls(module: ModuleType) -> tuple[Call, Call]:
-        """What steps and what measures. Their last argument is how many threads they may use."""
-        return module.step, module.norm
+    @property
+    def name(self) -> str:
+        """What `doctor` calls it."""
+        return "native"
 
     def stale(self, state: MutableMapping[Tensor, State]) -> bool:
         """Whether the rows are no longer true: the state was replaced, or a count reached what float32 can hold."""
@@ -97,6 +97,9 @@ class NativeStep:
         counts = self._counts
         counted: list[int] = self._rows["step"][list(counts)].tolist()
         return list(map(Tensor.item, counts.values())) != counted
+
+    def catch_up(self, indices: Iterable[int], unstarted: set[Tensor]) -> None:
+        """Before the rows of these parameters are filled again: all is known of them."""
 
     def missing(self) -> list[int]:
         """Which of the parameters with a gradient have no row yet."""
@@ -134,7 +137,7 @@ class NativeStep:
                 p, row = batch.locals[index], rows[index]
                 wider = GRAD_FLOAT32 if grad.dtype != p.dtype else 0
                 row["flags"] = row["flags"] & ~GRAD_FLOAT32 | wider
-                direct = p.numel() and _is_direct(p) and same_layout(p, grad) and not grad.is_neg()
+                direct = p.numel() and is_direct(p) and same_layout(p, grad) and not grad.is_neg()
                 (self._indirect.discard if direct else self._indirect.add)(index)
         indirect = self._indirect
         self._detours = [(i, index) for i, index in enumerate(batch.active) if index in indirect] if indirect else []
@@ -145,10 +148,10 @@ class NativeStep:
         if missing or not self._places:
             self._held = list(self._parts(_tensors(state)))
             self._places = list(map(Tensor.data_ptr, self._held))
-        if self._walk is None and self.walks and not walk_obstacle(self._module, batch.params):
+        if self._walk is None and self.walks and not walk_obstacle(self._module, batch.params, self.device):
             self._state = state
-            keys = torch_abi.keys("cpu")
-            self._walk = self._module.Walk(batch.param_groups, batch.params, state, Tensor, _address(rows), keys, False)
+            groups, keys = batch.param_groups, torch_abi.keys(self.device.type)
+            self._walk = self._module.Walk(groups, batch.params, state, Tensor, _address(rows), keys, self.remote)
         if self._walk is not None:
             detours = [index for index in indirect if batch.params[index].numel()]
             self._kept = self._walk.accept(sorted(self._planned), detours)
@@ -159,7 +162,7 @@ class NativeStep:
         row["p"], row["n"] = p.data_ptr(), p.numel()
         row["flags"] = row["flags"] & GRAD_FLOAT32 | (STARTED if started else 0)
         row["step"] = row["step_out"] = 0
-        row["dtype"], row["group"] = DTYPES[p.dtype], self._batch.groups[index]
+        row["dtype"], row["group"] = NUMBERS[p.dtype], self._batch.groups[index]
         for column, keys in COLUMNS.items():
             row[column] = next((tensors[key].data_ptr() for key in keys if key in tensors), 0)
         master = master_of(p, tensors)
@@ -167,7 +170,7 @@ class NativeStep:
         if any(not tensor.data_ptr() and tensor.numel() for tensor in (p, *filter(_is_tensor, tensors.values()))):
             raise ValueError(f"{self._batch.names[index]} or its state has no memory: a storage was freed")
         if "step" in tensors:
-            self._count_in(row, tensors["step"])
+            self._count_in(index, row, tensors["step"])
             self._counts[index] = tensors["step"]
 
     def holds(self, param_groups: list[Group]) -> bool:
@@ -205,10 +208,14 @@ class NativeStep:
         self._norm(torch.get_num_threads())
         del copies
 
+    def share_norm(self, reach: Reach) -> None:
+        """The norm just measured is that of a part."""
+        self._control.norm = reach.norm(self._control.norm)
+
     def run(self, grads: Sequence[Tensor]) -> bool:
         """Apply one update, unless it is to be skipped; say whether it was applied."""
         zero = bool(self._control.flags & ZERO)
-        if zero and _share_memory(grads):  # one would be zeroed before the other was seen
+        if zero and share_memory(grads):  # one would be zeroed before the other was seen
             self._control.flags &= ~ZERO
         copies = self._stage(grads)
         applied: bool = self._step(torch.get_num_threads())
@@ -222,7 +229,7 @@ class NativeStep:
             self._finish_zeroing(grads)
         return applied
 
-    def _count_in(self, row: Any, step: Tensor) -> None:
+    def _count_in(self, index: int, row: Any, step: Tensor) -> None:
         """Continue the count of ``step``, and let the kernel write it there."""
         row["step"], row["step_out"] = int(step), step.data_ptr()
         if step.dtype == torch.float64:
@@ -241,7 +248,7 @@ class NativeStep:
                 continue
             copies.gradients.append(torch.empty_like(p, dtype=grad.dtype).copy_(grad))
             self._gradients[index] = copies.gradients[-1].data_ptr()
-            if not _is_direct(p):
+            if not is_direct(p):
                 stage = torch.empty_like(p).copy_(p)
                 copies.parameters.append((self._batch.locals[index], stage))
                 self._rows["p"][index] = stage.data_ptr()
@@ -263,43 +270,19 @@ class NativeStep:
         increment_version(grads)
 
 
-class EmulatedStep(NativeStep):
-    """For tests: the same tables, stepped by the device's kernels on a host grid, which is another one at every call.
-
-    The compiled walk calls the plain step itself, so there is none.
-    """
-
-    name = "emulated"
-    walks = False
-
-    @staticmethod
-    def calls(module: ModuleType) -> tuple[Call, Call]:
-        """As of the native step; the number of threads is the grid's."""
-        grids = zip(cycle((7, 1, 64, 2, 300)), count(), cycle((1, 3, 2)), strict=False)  # blocks, their order, threads
-        variants = cycle((0, 1))
-
-        def step(*arguments: int) -> bool:
-            return bool(module.emulate(*arguments[:-1], *next(grids), next(variants)))
-
-        def norm(*arguments: int) -> None:
-            module.emulate_norm(*arguments[:-1], *next(grids))
-
-        return step, norm
-
-
-def walk_obstacle(module: ModuleType, params: Sequence[Tensor]) -> str:
+def walk_obstacle(module: ModuleType, params: Sequence[Tensor], device: torch.device = CPU) -> str:
     """Why these parameters are walked in Python; empty if the compiled walk can be used."""
     if special := next((type(p).__name__ for p in params if type(p) not in (Tensor, Parameter)), ""):
         return f"there are parameters of type {special}"
-    return torch_abi.obstacle(module)
+    return torch_abi.obstacle(module, device.type)
 
 
-def _is_direct(p: Tensor) -> bool:
+def is_direct(p: Tensor) -> bool:
     """Whether the elements can be written where they lie."""
     return is_dense(p) and not p.is_neg()
 
 
-def _share_memory(grads: Sequence[Tensor]) -> bool:
+def share_memory(grads: Sequence[Tensor]) -> bool:
     """Whether two gradients may have memory in common."""
     spans = sorted((grad.data_ptr(), grad.nbytes) for grad in grads if grad.numel())
     return any(begin + size > following for (begin, size), (following, _) in pairwise(spans))

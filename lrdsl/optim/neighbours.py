@@ -9,6 +9,8 @@ from numbers import Real
 import torch
 from torch import Tensor
 
+from lrdsl.optim.tensors import CPU
+
 GRAD_NORM = "grad_norm"
 """The metric that the optimizer reports itself."""
 MEASURE, CLIP, SKIP_NONFINITE, ZERO = 1, 2, 4, 8
@@ -82,15 +84,19 @@ class Control(ctypes.Structure):
         self._wanted = wanted.flags
         self.inputs: tuple[Tensor | None, Tensor | None] = (None, None)
 
-    def begin(self, grad_scale: object, found_inf: object) -> None:
-        """Take the inputs of one step.
+    def begin(self, grad_scale: object, found_inf: object, device: torch.device = CPU) -> None:
+        """Take the inputs of one step; a float32 tensor on the device that steps is neither read nor copied.
 
         Raises:
             ValueError: One is neither None nor one number.
         """
-        self.inputs = _cell("grad_scale", grad_scale), _cell("found_inf", found_inf)
+        self.inputs = _cell("grad_scale", grad_scale, device), _cell("found_inf", found_inf, device)
         self.grad_scale, self.found_inf = (0 if cell is None else cell.data_ptr() for cell in self.inputs)
         self.flags = self._wanted | (MEASURE if self._wanted & (CLIP | SKIP_NONFINITE) else 0)
+
+    def measure(self) -> None:
+        """The norm is needed, whether it decides anything or not."""
+        self.flags |= MEASURE
 
     def measured(self) -> None:
         """The norm is known: this step need not measure it again."""
@@ -132,11 +138,11 @@ def norm_of(grads: Iterable[Tensor], scale: float | None) -> float:
     return (norm if scale is None else norm / scale).item()
 
 
-def _cell(name: str, value: object) -> Tensor | None:
-    """A number as the native step reads it: one float32 in this machine's memory."""
+def _cell(name: str, value: object, device: torch.device) -> Tensor | None:
+    """A number as a step reads it: one float32 in the memory of its device."""
     if value is None:
         return None
     if not isinstance(value, Tensor | Real) or (isinstance(value, Tensor) and value.numel() != 1):
         raise ValueError(f"expected {name} to be one number, got {value!r}")
     tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
-    return tensor.to("cpu", torch.float32)
+    return tensor.to(device, torch.float32)

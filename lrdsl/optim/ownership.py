@@ -93,10 +93,16 @@ class Publication:
     Attributes:
         cells: What is scheduled.
         values: In force for the next update, cell by cell.
+
+    Args:
+        cells: See above.
+        param_groups: The groups.
+        remote: A device knows the values, and writes them into tensors; the host only forecasts them.
     """
 
-    def __init__(self, cells: Sequence[Cell], param_groups: list[Group]) -> None:
+    def __init__(self, cells: Sequence[Cell], param_groups: list[Group], remote: bool = False) -> None:
         self.cells = list(cells)
+        self._remote = remote
         self._groups = param_groups
         # What `Track.value` calls, without its frame: this runs for every group at every step.
         self._calls = [(c.track.evaluator.value, c.track.state, c.binding.origin, c.limit) for c in self.cells]
@@ -111,6 +117,17 @@ class Publication:
         self._versions: list[int] = []
         self._native: Any = None
         self._kept: list[Group] = []
+
+    @property
+    def outs(self) -> list[Tensor | None]:
+        """The tensor of every cell that shows its value."""
+        own = dict(self._tensors)
+        return [own.get(i) for i in range(len(self.cells))]
+
+    @property
+    def applied(self) -> list[float]:
+        """The values of the last update, cell by cell."""
+        return self._applied.tolist()
 
     @property
     def is_native(self) -> bool:
@@ -147,15 +164,23 @@ class Publication:
         if self._native is not None and self._native.publish(clock):
             self._held = []
             return
+        self.forecast(clock)
+        self._write()
+
+    def forecast(self, clock: int) -> None:
+        """Find the values of update ``clock``, and leave the groups alone."""
         values = [value(clock - origin, state) for value, state, origin, _ in self._calls]
         self._held = [i for i, (v, call) in enumerate(zip(values, self._calls, strict=True)) if not 0.0 <= v < call[3]]
         for i in self._held:
             values[i] = self._applied[i]
         self.values[:] = array("d", values)
-        self._write()
 
-    def check(self, param_groups: list[Group]) -> bool:
+    def check(self, param_groups: list[Group], look: Callable[[], None] | None = None) -> bool:
         """Take back equal copies of what was published; say whether all is as the last step read it.
+
+        Args:
+            param_groups: The groups.
+            look: Makes the values exact, before something foreign is compared with them.
 
         Raises:
             RuntimeError: Somebody else wrote another value.
@@ -167,6 +192,8 @@ class Publication:
         found = [cell.find(self._groups) for cell in self.cells]
         if all(map(is_, found, self._objects)) and self._versions == [tensor._version for _, tensor in self._tensors]:
             return False
+        if look is not None:
+            look()
         own = dict(self._tensors)
         for i, (cell, value, theirs) in enumerate(zip(self.cells, self.values, found, strict=True)):
             if not _agree(value, theirs, own.get(i)):
@@ -181,8 +208,22 @@ class Publication:
     def advance(self, clock: int) -> None:
         """Update ``clock`` has run on the values in force."""
         self._applied[:] = self.values
-        for i in self._held:
+        for i in self._held if not self._remote else ():
             self.cells[i].binding.faults.setdefault(self.cells[i].target, clock)
+
+    def learn(self, applied: Sequence[float], faults: Sequence[int]) -> None:
+        """What a device tells of its last update, and of the first without a usable value (-1: none), cell by cell."""
+        self._applied[:] = array("d", applied)
+        for cell, fault in zip(self.cells, faults, strict=True):
+            if fault >= 0:
+                cell.binding.faults[cell.target] = fault
+
+    def stands(self, param_groups: Sequence[Group]) -> bool:
+        """Whether nobody else has written what was published."""
+        found = [cell.find(param_groups) for cell in self.cells]
+        return all(map(is_, found, self._objects)) and self._versions == [
+            tensor._version for _, tensor in self._tensors
+        ]
 
     def remember(self) -> None:
         """Note the applied values in the bindings, which outlive this object."""
@@ -192,7 +233,7 @@ class Publication:
     def _write(self) -> None:
         objects: list[Any] = list(map(fresh, self.values))
         for i, tensor in self._tensors:
-            objects[i] = tensor.fill_(self.values[i])
+            objects[i] = tensor if self._remote else tensor.fill_(self.values[i])
         for cell, entry in zip(self.cells, objects, strict=True):
             group, (key, part) = self._groups[cell.index], cell.entry
             group[key] = entry if part is None else tuple(entry if i == part else e for i, e in enumerate(group[key]))

@@ -1,6 +1,6 @@
 """The update in plain torch, for what the native step cannot do: slower, but the same schedule and the same rule."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from itertools import chain
 from operator import is_
 
@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from lrdsl.optim.batch import Batch
-from lrdsl.optim.distributed import local
+from lrdsl.optim.distributed import Reach, local
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
 from lrdsl.optim.moments import State, master_of
 from lrdsl.optim.neighbours import MEASURE, ZERO, Control, norm_of
 from lrdsl.optim.rules import Rules
-from lrdsl.optim.tensors import opmath
+from lrdsl.optim.tensors import CPU, opmath
 
 
 class PythonStep:
@@ -23,6 +23,8 @@ class PythonStep:
 
     name = "python"
     outdated = False
+    device = CPU
+    remote = False
 
     def __init__(self, rules: Rules, batch: Batch, hypers: Hypers, control: Control) -> None:
         self._update = rules.update
@@ -37,6 +39,9 @@ class PythonStep:
         """Whether tensors of the state were replaced by hand."""
         found = list(chain.from_iterable(map(dict.values, state.values())))
         return len(found) != len(self._held) or not all(map(is_, found, self._held))
+
+    def catch_up(self, indices: Iterable[int], unstarted: set[Tensor]) -> None:
+        """All is known here."""
 
     def missing(self) -> Sequence[int]:
         """All that have a gradient."""
@@ -79,6 +84,10 @@ class PythonStep:
         """Only find the norm."""
         self._batch.check_gradients(grads)
         self._control.norm = norm_of(grads, self._control.scale)
+
+    def share_norm(self, reach: Reach) -> None:
+        """The norm just measured is that of a part."""
+        self._control.norm = reach.norm(self._control.norm)
 
     @torch.no_grad()
     def run(self, grads: Sequence[Tensor]) -> bool:

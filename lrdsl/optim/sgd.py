@@ -78,7 +78,7 @@ class SGD(Optimizer):
         nesterov: Look ahead; needs momentum, and no dampening.
         maximize: Climb instead.
         foreach, fused: Accepted for the sake of torch's signature; the step is always fused.
-        capturable, differentiable: Must be False.
+        differentiable: Must be False.
         schedule: A text of the schedule language. It may govern ``lr weight_decay momentum dampening``. None: a plain
             optimizer that obeys ``group["lr"]``.
         total_steps: Updates of the whole run; ``total``, ``rest`` and ``%`` need it.
@@ -96,6 +96,8 @@ class SGD(Optimizer):
             are. `grad_norm` is the last norm.
         skip_nonfinite: Skip the step if that norm is not finite. By default nan and inf reach the parameters.
         zero_grads: Leave zeros in the gradients, in the same pass over memory.
+        capturable: Keep every group's rate in a tensor on the device, which the device itself keeps up to date, for a step
+            on a GPU. Such a step can be captured in a CUDA graph whether this is set or not. Elsewhere: must be False.
         backend: ``auto``, ``native`` or ``python``.
 
     Example:
@@ -160,9 +162,9 @@ class SGD(Optimizer):
             "schedule": schedule,
         }
         units = Units(total_steps, steps_per_epoch, tokens_per_step, samples_per_step, schedule_params)
-        check_switches(0, {"capturable": capturable})  # torch's SGD has no such entry in its groups
+        check_switches(0, {"capturable": capturable})
         neighbours = Neighbours(max_grad_norm, skip_nonfinite, zero_grads)
-        super().__init__(params, defaults, units, neighbours, reschedule, master_weights, backend)
+        super().__init__(params, defaults, units, neighbours, reschedule, master_weights, capturable, backend)
 
     def _check_group(self, index: int, group: Group) -> None:
         super()._check_group(index, group)

@@ -46,8 +46,8 @@ class Loaded:
         return max(self.steps.values(), default=0)
 
     @torch.no_grad()
-    def install(self, groups: Sequence[Group], state: MutableMapping[Tensor, State]) -> None:
-        """Write it; nothing can fail any more."""
+    def install(self, groups: Sequence[Group], state: MutableMapping[Tensor, State], counts: torch.device) -> None:
+        """Write it; nothing can fail any more. Step counts go to the device ``counts``."""
         for group, options in zip(groups, self.options, strict=True):
             rate = group["lr"]
             group.update(options)
@@ -58,7 +58,7 @@ class Loaded:
         for to, value in self.copies:
             to.copy_(value)
         for p, step in self.steps.items():
-            write_step(state[p], step)
+            write_step(state[p], step, counts)
 
 
 def read(
@@ -116,6 +116,7 @@ def _read_options(index: int, group: Group, saved: Mapping[str, Any], rules: Rul
     # The base of a schedule is the constructor's, never the checkpoint's.
     own = {"params", "schedule", *KEYS, *({"initial_lr"} if group["schedule"] is not None else ())}
     options = copy.deepcopy({key: value for key, value in saved.items() if key not in own}) | dict(rules.fixed)
+    options |= {key: group[key] for key in ("capturable",) if key in group}
     settled = settle(group | options, rules.options)
     check_switches(index, settled)
     rate = number(index, "lr", settled["lr"])

@@ -3,45 +3,23 @@
 from collections.abc import Callable, Iterable, MutableMapping
 from threading import Lock
 
+import torch
 from torch import Tensor
 
-from lrdsl import evaluators
-from lrdsl.evaluators import native
+from lrdsl.optim.backends import Choice
 from lrdsl.optim.batch import Batch
+from lrdsl.optim.device_schedule import DeviceSchedule
+from lrdsl.optim.device_step import DeviceStep
 from lrdsl.optim.distributed import Reach
 from lrdsl.optim.groups import Group
 from lrdsl.optim.hypers import Hyper, Hypers
-from lrdsl.optim.moments import MASTER, State, Wanted, prepare
-from lrdsl.optim.native_step import EmulatedStep, NativeStep, walk_obstacle
+from lrdsl.optim.moments import MASTER, State, Wanted, is_complete, prepare
+from lrdsl.optim.native_step import NativeStep, walk_obstacle
 from lrdsl.optim.neighbours import MEASURE, ZERO, Control
 from lrdsl.optim.ownership import Publication
 from lrdsl.optim.python_step import PythonStep
 from lrdsl.optim.rules import Rules
-from lrdsl.optim.tensors import check_writable, opmath
-
-BACKENDS = ("auto", "native", "python", "emulated")  # the last for tests: see `EmulatedStep`
-
-
-def obstacle(backend: str, param_groups: list[Group]) -> str:
-    """Why the Python step has to be taken; empty if the native one can be.
-
-    Raises:
-        ValueError: There is no such backend.
-        RuntimeError: Another step was asked for, and cannot run.
-    """
-    if backend not in BACKENDS:
-        raise ValueError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}")
-    if backend == "python":
-        return "backend='python' was asked for"
-    why = native.reason()
-    elsewhere = {p.device.type for group in param_groups for p in group["params"]} - {"cpu"}
-    if elsewhere:
-        why = f"there are parameters on {', '.join(sorted(elsewhere))}; the native step runs on the CPU"
-    if evaluators.python_only():
-        why = "LRDSL_BACKEND=python is set"
-    if why and backend != "auto":
-        raise RuntimeError(f"backend={backend!r} cannot run: {why}")
-    return why
+from lrdsl.optim.tensors import CPU, check_writable, opmath
 
 
 class Stepper:
@@ -55,7 +33,9 @@ class Stepper:
         published: The scheduled values.
         control: What every step is told beside its tensors; outlives the stepper.
         masters: Whether parameters in low precision have a master.
-        backend: One of ``BACKENDS``.
+        batch: The parameters.
+        choice: Which step.
+        schedule: What they have on the device that steps; None: the host does.
     """
 
     def __init__(
@@ -67,30 +47,44 @@ class Stepper:
         published: Publication,
         control: Control,
         masters: bool,
-        backend: str,
+        batch: Batch,
+        choice: Choice,
+        schedule: DeviceSchedule | None,
     ) -> None:
         self._rules = rules
         self._state = state
         self._unstarted = unstarted
-        self._batch = Batch(param_groups)
-        self._hypers = Hypers(param_groups, rules.options, rules.read_group, published)
+        self._batch = batch
+        self._hypers = Hypers(param_groups, rules.options, rules.read_group, published, choice.device)
         self._reach = Reach(self._batch.params)
         self._control = control
         self._masters = masters
         self._planned: bytes | None = None
         self._turn = Lock()  # the native call writes without the interpreter's
-        self.why = obstacle(backend, param_groups)
-        module = native.extension()
+        self.why, module = choice.why, choice.module
+        self._counts = choice.device
+        self._schedule = schedule
         self.backend: NativeStep | PythonStep
-        if module is None or self.why:
-            self.backend = PythonStep(rules, self._batch, self._hypers, control)
+        if module is None:
+            self.backend = PythonStep(rules, batch, self._hypers, control)
+            return
+        if schedule is None:
+            self.backend = NativeStep(module, rules.kind, batch, self._hypers, control)
         else:
-            native_step = EmulatedStep if backend == "emulated" else NativeStep
-            self.backend = native_step(module, rules.kind, self._batch, self._hypers, control)
-            self.why = f"the extension is live, with {module.isa()}"
-            if why := walk_obstacle(module, self._batch.params):
-                self.why += f"; tensors are compared in Python: {why}"
-            published.compile(module, self._hypers.keys, self._hypers.address)
+            self.backend = DeviceStep(module, rules.kind, batch, self._hypers, control, schedule)
+        if why := walk_obstacle(module, batch.params, self.backend.device):
+            self.why += f"; tensors are compared in Python: {why}"
+        published.compile(module, self._hypers.keys, self._hypers.address)
+
+    @property
+    def counts(self) -> torch.device:
+        """Where the step counts are."""
+        return self._counts or CPU
+
+    def catch_up(self) -> None:
+        """The device's rows have been read."""
+        if isinstance(self.backend, DeviceStep):
+            self.backend.start(self._unstarted)
 
     def serves(self, param_groups: list[Group], state: object) -> bool:
         """Whether these are still the groups, parameters and state it was made for."""
@@ -108,7 +102,7 @@ class Stepper:
             report: Is told the norm of the gradients before an update, and may change the values of the groups.
 
         Returns:
-            Whether the step was made; False if it was skipped.
+            Whether the step was made; False if it was skipped. True on a device, which does not say.
 
         Raises:
             ValueError, TypeError: Something cannot be used; the message names it, and nothing has been written.
@@ -117,7 +111,7 @@ class Stepper:
         if not self._turn.acquire(blocking=False):
             raise RuntimeError("this optimizer is being stepped by another thread")
         try:
-            self._control.begin(grad_scale, found_inf)
+            self._control.begin(grad_scale, found_inf, self.backend.device)
             return self._step(undisturbed, report)
         finally:
             self._turn.release()
@@ -126,6 +120,8 @@ class Stepper:
         if not undisturbed:
             self._hypers.read()
         backend = self.backend
+        if self._schedule is not None:
+            self._look_at_device(self._schedule)
         if report is not None or self._control.flags & MEASURE:
             if self._reach.obstacle:
                 raise ValueError(self._reach.obstacle)
@@ -137,16 +133,37 @@ class Stepper:
         applied = backend.run_at_once() if self._is_planned() else None
         if applied is None:
             applied = backend.run(self._collect())
-        if applied and self._unstarted:
+        if applied and self._unstarted and not backend.remote:  # a device knows by itself
             self._unstarted.difference_update(self._with_momentum())
         return applied
+
+    def _look_at_device(self, schedule: DeviceSchedule) -> None:
+        """Whether the norm is needed, and whether a capture can go ahead.
+
+        Raises:
+            RuntimeError: It cannot; the message says what to do.
+        """
+        schedule.flush(self._hypers.table, self._hypers.tensor_rates)
+        if schedule.plan.listens:
+            self._control.measure()
+        if not schedule.capturing():
+            return
+        batch = self._batch
+        needed = [index for index, p in enumerate(batch.params) if p.requires_grad or p.grad is not None]
+        for index in needed:
+            if batch.params[index].grad is None:
+                raise RuntimeError(
+                    f"{batch.names[index]} has no gradient: a captured step needs one of every parameter"
+                )
+        if not all(is_complete(wanted, self._state, self.backend.device) for wanted in self._wanted(needed)):
+            raise RuntimeError("there is no state yet: call init_state() before the capture, or make a step")
 
     def _measure(self) -> None:
         """Find the norm before the step."""
         if not (self._is_planned() and self.backend.measure_at_once()):
             self.backend.measure(self._collect())
         if self._reach.shared:
-            self._control.norm = self._reach.norm(self._control.norm)
+            self.backend.share_norm(self._reach)
         self._control.measured()
 
     def _is_planned(self) -> bool:
@@ -169,7 +186,8 @@ class Stepper:
                     if index in fresh:
                         check_writable(f"gradient of {batch.names[index]}", grad)
             resting = self._ready_to_rest(backend.resting())
-            self._unstarted.update(prepare(self._wanted([*backend.missing(), *resting]), self._state))
+            backend.catch_up([*backend.missing(), *resting], self._unstarted)
+            self._unstarted.update(prepare(self._wanted([*backend.missing(), *resting]), self._state, self._counts))
             backend.plan(grads, resting, self._state, self._unstarted)
             batch.accept()
             self._planned = self._hypers.structure
@@ -185,12 +203,48 @@ class Stepper:
         self._batch.check_parameters()
         batch = self._batch
         wanted = self._wanted(index for index, p in enumerate(batch.params) if p.requires_grad)
-        self._unstarted.update(prepare(wanted, self._state))
+        self._unstarted.update(prepare(wanted, self._state, self._counts))
         self._planned = None
+        self.install()
+
+    def install(self, fresh: bool = False) -> None:
+        """Let a device have everything at once: groups, schedules, and the rows of all parameters that have state.
+
+        Args:
+            fresh: The state is another one; whatever has been captured has to find some.
+
+        Raises:
+            ValueError, TypeError: Something cannot be used.
+        """
+        backend, schedule = self.backend, self._schedule
+        if schedule is None or not isinstance(backend, DeviceStep):
+            return
+        self._hypers.read()
+        everyone = range(len(self._batch.params))
+        ready = list(everyone) if fresh and schedule.keep else self._ready_to_rest(list(everyone))
+        backend.catch_up(ready, self._unstarted)
+        self._unstarted.update(prepare(self._wanted(ready), self._state, self._counts))
+        schedule.flush(self._hypers.table, self._hypers.tensor_rates)
+        schedule.update(self._hypers.table, self._hypers.tensor_rates)
+        backend.install(ready, self._state, self._unstarted)
+
+    def refresh(self) -> None:
+        """Let a device have what somebody has changed in the groups; captured steps will find it.
+
+        Raises:
+            ValueError, TypeError: It cannot be used.
+        """
+        self._hypers.read()
+        if self._schedule is not None and self._is_planned():
+            self._schedule.flush(self._hypers.table, self._hypers.tensor_rates)
+            self._schedule.update(self._hypers.table, self._hypers.tensor_rates)
 
     def _wanted(self, indices: Iterable[int]) -> list[Wanted]:
         batch = self._batch
-        keys = [self._rules.state_keys(Hyper(*row)) for row in self._hypers.table.tolist()]
+        rows = [Hyper(*row) for row in self._hypers.table.tolist()]
+        lasting = self._hypers.lasting.tolist()
+        rows = [row._replace(momentum=1.0) if lasts else row for row, lasts in zip(rows, lasting, strict=True)]
+        keys = list(map(self._rules.state_keys, rows))
         wanted = [Wanted(batch.names[i], batch.params[i], keys[batch.groups[i]]) for i in indices]
         return [w._replace(keys=(*w.keys, MASTER)) if self._has_master(w.parameter) else w for w in wanted]
 

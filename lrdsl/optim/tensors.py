@@ -8,8 +8,11 @@ from torch import Tensor
 
 from lrdsl.optim.distributed import local, placement
 
+CPU = torch.device("cpu")
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 """What a parameter may hold."""
+NUMBERS = {dtype: number for number, dtype in enumerate(DTYPES)}
+"""The same as C++ counts them."""
 UNDECIDED = 2**20
 """How many partial sums to look at before two tensors count as overlapping."""
 
