@@ -55,7 +55,7 @@ def setting(name: str, default: str, pattern: str, expected: str) -> str:
 def reason(log: str) -> str:
     """The first complaint of a compiler in ``log``, or else of CMake."""
     if found := re.search(r"(?:\berror(?: #[\w-]+)?|nvcc fatal *): (.+)", log):
-        return found[1].strip()
+        return found[1].strip(" .")
     found = re.search(r"CMake Error.*\n((?:\s*\n|  .*\n)+)", log + "\n")
     return " ".join(found[1].split()).partition(". ")[0].removesuffix(".") if found else "see the log"
 

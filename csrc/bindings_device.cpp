@@ -74,6 +74,8 @@ void bind_host_device(py::module_& m) {
         "The chunks that a grid walks: (row, first element, index of its first sum of squares).");
   bind_device<HostDevice>(m, "HostDevice", "A device that is none: its memory and its launches are the host's.")
       .def(py::init())
+      .def_readwrite("lag", &HostDevice::lag,
+                     "How much of what was given may be still to do, as where a device runs behind.")
       .def("begin_capture", &HostDevice::begin_capture, "From now on launches are kept.")
       .def("end_capture", &HostDevice::end_capture, "Gives what was kept a number.")
       .def("replay", &HostDevice::replay, py::arg("graph"), "Runs what was kept.");

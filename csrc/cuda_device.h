@@ -46,6 +46,7 @@ class CudaDevice {
 
   friend struct CudaStream;
   Staging& staging(size_t size);
+  void refuse_in_capture(uintptr_t stream) const;
 
   int index_;
   int multiprocessors_ = 0;

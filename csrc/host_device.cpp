@@ -3,6 +3,7 @@
 #include <cstring>
 #include <new>
 #include <stdexcept>
+#include <utility>
 
 #include "device_clock.h"
 
@@ -14,13 +15,34 @@ uintptr_t HostDevice::allocate(size_t size) {
 
 void HostDevice::free(uintptr_t address) { ::operator delete(reinterpret_cast<void*>(address), std::align_val_t(256)); }
 
-void HostDevice::upload(uintptr_t to, uintptr_t source, size_t size, uintptr_t) {
+void HostDevice::give(std::function<void()> work) {
+  to_do_.push_back(std::move(work));
+  catch_up(lag);
+}
+
+void HostDevice::catch_up(int64_t allowed) {
+  while (static_cast<int64_t>(to_do_.size()) > allowed) {
+    to_do_.front()();
+    to_do_.pop_front();
+  }
+}
+
+void HostDevice::synchronize(uintptr_t stream) {
+  if (capturing(stream)) throw std::runtime_error("the host cannot wait for the device during a capture");
+  catch_up(0);
+}
+
+void HostDevice::upload(uintptr_t to, uintptr_t source, size_t size, uintptr_t stream) {
   ++uploads;
-  if (size != 0) memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(source), size);
+  const char* const from = reinterpret_cast<const char*>(source);
+  const auto copy = [to, bytes = std::vector<char>(from, from + size)] {
+    if (!bytes.empty()) memcpy(reinterpret_cast<void*>(to), bytes.data(), bytes.size());
+  };
+  capturing(stream) ? copy() : give(copy);
 }
 
 void HostDevice::download(uintptr_t to, uintptr_t source, size_t size, uintptr_t stream) {
-  if (capturing(stream)) throw std::runtime_error("the host cannot wait for the device during a capture");
+  synchronize(stream);
   if (size != 0) memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(source), size);
 }
 
@@ -31,7 +53,7 @@ void HostDevice::launch(int64_t kernels, const std::function<void(const HostStre
     const uint64_t turn = turn_++;
     call(HostStream{{BLOCKS[turn % 5], turn, 1 + static_cast<int>(turn % 3)}});
   };
-  if (!capturing_) return run();
+  if (!capturing_) return give(run);
   graphs_.back().push_back(run);
 }
 
@@ -83,7 +105,7 @@ size_t HostDevice::end_capture() {
 
 void HostDevice::replay(size_t graph) {
   if (capturing_) throw std::runtime_error("a capture is under way");
-  for (const auto& run : graphs_.at(graph)) run();
+  for (const auto& run : graphs_.at(graph)) give(run);
 }
 
 }  // namespace lrdsl

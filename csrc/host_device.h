@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
@@ -18,13 +19,14 @@ class HostDevice {
   Variant variant = Variant::ADVANCE;
   int64_t launches = 0;
   int64_t uploads = 0;
+  int64_t lag = 0;  // how much of what was given may be still to do; where a device runs behind, so may this one
 
   bool capturing(uintptr_t) const { return capturing_; }
   uintptr_t allocate(size_t size);
   void free(uintptr_t address);
   void upload(uintptr_t to, uintptr_t source, size_t size, uintptr_t stream);
   void download(uintptr_t to, uintptr_t source, size_t size, uintptr_t stream);
-  void synchronize(uintptr_t) const {}
+  void synchronize(uintptr_t stream);
   void preload() const {}
 
   void step(int kind, int formats, const Tables& t, uintptr_t stream);
@@ -41,10 +43,13 @@ class HostDevice {
   void replay(size_t graph);
 
  private:
-  // Runs now, or is kept. The grid is another one at every launch.
+  // Runs soon, or is kept. The grid is another one at every launch.
   void launch(int64_t kernels, const std::function<void(const HostStream&)>& call);
+  void give(std::function<void()> work);
+  void catch_up(int64_t lag);
 
   bool capturing_ = false;
+  std::deque<std::function<void()>> to_do_;
   uint64_t turn_ = 0;
   std::vector<std::vector<std::function<void()>>> graphs_;
 };

@@ -139,6 +139,7 @@ class HostDevice:
     """The methods of a device (``_C_cuda.Device``), and captures. Addresses and streams are numbers."""
 
     variant: str
+    lag: int
     @property
     def wanted_chunks(self) -> int: ...
     @property

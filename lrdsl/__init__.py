@@ -14,18 +14,29 @@ from lrdsl._version import __version__
 from lrdsl.errors import Note, ScheduleError
 
 if TYPE_CHECKING:
-    from lrdsl.optim import SGD, Adam, AdamW
+    from lrdsl.optim import SGD, Adam, AdamW, LRScheduler
     from lrdsl.optim.named_groups import groups
     from lrdsl.schedule import Schedule, compile
 
-__all__ = ["SGD", "Adam", "AdamW", "Note", "Schedule", "ScheduleError", "__version__", "compile", "groups"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "LRScheduler",
+    "Note",
+    "Schedule",
+    "ScheduleError",
+    "__version__",
+    "compile",
+    "groups",
+]
 
 
 def __getattr__(name: str) -> Any:
     # On first use: the optimizers need torch, which nothing else may import, and a command line starts sooner.
     if name in ("Schedule", "compile"):
         module = import_module("lrdsl.schedule")
-    elif name in ("SGD", "Adam", "AdamW", "groups"):
+    elif name in ("SGD", "Adam", "AdamW", "LRScheduler", "groups"):
         try:
             module = import_module("lrdsl.optim.named_groups" if name == "groups" else "lrdsl.optim")
         except ImportError as error:

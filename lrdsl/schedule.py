@@ -94,9 +94,7 @@ class Schedule:
         Raises:
             ScheduleError: No modifier listens to `metric`, or a wrong step.
         """
-        if metric not in self.metrics:
-            listened = f"it listens to: {', '.join(self.metrics)}" if self.metrics else "it listens to none"
-            raise ScheduleError("E0209", f"no modifier of this schedule listens to `{metric}`", hint=listened)
+        self.check_metric(metric)
         step = self._observed.get(metric, 0) + 1 if step is None else _whole(step)
         for track in self.tracks.values():
             track.observe(metric, float(value), step)
@@ -105,6 +103,16 @@ class Schedule:
     def reported(self, metric: str, step: int) -> None:
         """Note a report that somebody else has taken: the modifiers' state is set by hand."""
         self._observed[metric] = step
+
+    def check_metric(self, metric: str) -> None:
+        """Raise unless a modifier listens to `metric`.
+
+        Raises:
+            ScheduleError: None does (E0209).
+        """
+        if metric not in self.metrics:
+            listened = f"it listens to: {', '.join(self.metrics)}" if self.metrics else "it listens to none"
+            raise ScheduleError("E0209", f"no modifier of this schedule listens to `{metric}`", hint=listened)
 
     def state_dict(self) -> dict[str, Any]:
         """Text, context and modifier state as plain numbers and strings."""
@@ -143,7 +151,7 @@ class Schedule:
         loaded = self._read_modifiers(state["modifiers"], expected["modifiers"])
         observed = self._read_observed(state["observed"])
         for key, slots in loaded.items():
-            self.tracks[key].state[:] = slots
+            self.tracks[key].restore(slots)
         self._observed = observed
 
     def _read_modifiers(self, given: Any, expected: Any) -> "dict[tuple[str, Group], array[float]]":
@@ -196,8 +204,11 @@ class Schedule:
         return tuple(dict.fromkeys(name for track in self.tracks.values() for name in track.program.metrics))
 
     def track(self, target: str, *groups: Group) -> Track | None:
-        """The live schedule of a target: that of the first group named that has its own, else the common one."""
-        for group in (*groups, None):
+        """The live schedule of a target: that of the first group named that has its own, else the common one.
+
+        None among the groups is a group without a name.
+        """
+        for group in (*(group for group in groups if group is not None), None):
             found = self.tracks.get((target, group))
             if found is not None:
                 return found

@@ -74,7 +74,7 @@ def test_docstring_examples(name: str) -> None:
     assert failed == 0
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "compile", "groups", "Schedule"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "LRScheduler", "compile", "groups", "Schedule"])
 def test_the_public_names_are_documented(name: str) -> None:
     assert (getattr(lrdsl, name).__doc__ or "").strip()
 

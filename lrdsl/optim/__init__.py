@@ -1,6 +1,7 @@
-"""SGD, Adam and AdamW, with the schedule inside the step. Needs torch."""
+"""SGD, Adam and AdamW, with the schedule inside the step, and a scheduler for any other optimizer. Needs torch."""
 
 from lrdsl.optim.adam import Adam, AdamW
+from lrdsl.optim.adapter import LRScheduler
 from lrdsl.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW"]
+__all__ = ["SGD", "Adam", "AdamW", "LRScheduler"]

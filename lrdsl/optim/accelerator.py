@@ -81,5 +81,5 @@ def of(index: int) -> Accelerator:
     """The CUDA device of that number."""
     module = cuda.extension()
     if module is None:
-        raise RuntimeError(cuda.reason())
+        raise RuntimeError(cuda.reason(index))
     return Accelerator(module.Device(index), torch.device("cuda", index), "cuda")

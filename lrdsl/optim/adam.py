@@ -99,8 +99,8 @@ class Adam(Optimizer):
         maximize: Climb instead.
         decoupled_weight_decay: Decay the parameter itself, as ``AdamW`` does.
         foreach, fused: Accepted for the sake of torch's signature; the step is always fused.
-        capturable: Keep every group's rate in a tensor on the device, which the device itself keeps up to date, for a step
-            on a GPU. Such a step can be captured in a CUDA graph whether this is set or not. Elsewhere: must be False.
+        capturable: On a GPU: keep every group's rate in a tensor there, which the step itself brings up to date. A step
+            on a GPU can be captured in a CUDA graph whether this is set or not. Elsewhere: must be False.
         differentiable: Must be False.
         schedule: A text of the schedule language. It may govern ``lr weight_decay beta1 beta2 eps``. None: a plain
             optimizer that obeys ``group["lr"]``.

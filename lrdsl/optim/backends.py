@@ -76,4 +76,4 @@ def _obstacle(devices: set[torch.device], device: torch.device) -> str:
         return f"there are parameters on {places}; a fused step runs on one device"
     if device.type != "cuda":
         return f"there are parameters on {device.type}; the native step runs on the CPU and on CUDA devices"
-    return cuda.reason()
+    return cuda.reason(device.index)

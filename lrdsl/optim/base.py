@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
@@ -18,13 +18,16 @@ from lrdsl.optim import state as checkpoint
 from lrdsl.optim.backends import choose
 from lrdsl.optim.batch import Batch
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
-from lrdsl.optim.device_schedule import DeviceSchedule, Start
+from lrdsl.optim.device_history import DeviceHistory
+from lrdsl.optim.device_schedule import DeviceSchedule
+from lrdsl.optim.forecast import Forecaster
 from lrdsl.optim.groups import (
     Group,
     check_initialised,
     check_rate,
     check_report,
     check_switches,
+    named,
     named_parameters,
     own_copy,
     rate_on,
@@ -32,19 +35,21 @@ from lrdsl.optim.groups import (
     scale_rate,
     settle,
 )
+from lrdsl.optim.history import History, check_count
 from lrdsl.optim.moments import blank_momentum, step_tensor
 from lrdsl.optim.neighbours import GRAD_NORM, Control, Neighbours, check_switch
 from lrdsl.optim.ownership import Binding, Publication, plain
+from lrdsl.optim.rehearsal import rehearse
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
-from lrdsl.optim.stepper import Stepper
+from lrdsl.optim.stepper import Elsewhere, Stepper
 from lrdsl.optim.tensors import check_parameters
 from lrdsl.schedule import Schedule
 
 T = TypeVar("T")
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(Forecaster):
     """What SGD, Adam and AdamW have in common.
 
     Attributes:
@@ -54,7 +59,7 @@ class Optimizer(torch.optim.Optimizer):
 
     _rules: ClassVar[Rules]
     _ready = False
-    _device: DeviceSchedule | None = None
+    _rehearsing = False
     # Promises torch's GradScaler to obey ``grad_scale`` and ``found_inf``, which it sets for the time of one call. They
     # must be missing otherwise: a scale that is there already is multiplied by the scaler's.
     _step_supports_amp_scaling = True
@@ -88,6 +93,7 @@ class Optimizer(torch.optim.Optimizer):
         self._bindings: list[Binding | None] = []
         self._published = Publication([], [])
         self._unstarted: set[Tensor] = set()
+        self._history = History()
         super().__init__(params, defaults)
         # Together, because a text may name any group.
         self._admit(range(len(self.param_groups)))
@@ -146,18 +152,53 @@ class Optimizer(torch.optim.Optimizer):
             self._believe(device)
         scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         report = self._report_norm if self._listening and device is None else None
-        if not self._stepper.step(undisturbed, scale, found_inf, report):
+        try:
+            applied = self._stepper.step(undisturbed, scale, found_inf, report)
+        except Elsewhere:
+            self._rebuild()
+            device = self._device
+            report = self._report_norm if self._listening and device is None else None
+            applied = self._stepper.step(False, scale, found_inf, report)
+        if not applied:
             return loss
         if device is not None:
             if not capturing:
                 self._advance(device)
             return loss
         self._published.advance(self._clock)
+        self._history.note(self._clock, self._stepper.rates)
         self._clock += 1
         self._published.publish(self._clock)
         return loss
 
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
+
+    def rehearsal(self) -> AbstractContextManager[None]:
+        """A stretch of code whose steps do not count: warm-up before a capture, or the dummy step of a framework.
+
+        Afterwards, also after an exception, all is as it was: parameters, their state and step counts, clock, what was
+        reported to the schedules, published values, `skipped`, `grad_norm` and `lr_history`. State stays where it is in
+        memory. State that was made meanwhile stays too, as `init_state` would have made it, so that a graph captured
+        inside remains valid. Gradients are not put back. For its duration everything is kept twice.
+
+        Raises:
+            RuntimeError: Inside: a group was to be added, a state dict to be loaded or the schedule to be changed.
+
+        Example:
+            >>> import lrdsl, torch
+            >>> w = torch.nn.Parameter(torch.tensor([1.0]))
+            >>> opt = lrdsl.AdamW([w], lr=0.1, schedule="linear(10)")
+            >>> w.grad = torch.tensor([1.0])
+            >>> with opt.rehearsal():
+            ...     opt.step()
+            >>> w.item(), opt.clock, opt.state[w]["step"].item()
+            (1.0, 0, 0.0)
+        """
+        return rehearse(self)
+
+    def _refuse_in_rehearsal(self, what: str) -> None:
+        if self._rehearsing:
+            raise RuntimeError(f"{what} cannot be undone at the end of a rehearsal: do it outside")
 
     def init_state(self) -> None:
         """Make the state of every parameter that requires a gradient, without a step.
@@ -168,7 +209,11 @@ class Optimizer(torch.optim.Optimizer):
         self._check_owner()
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
-        self._stepper.init_state()
+        try:
+            self._stepper.init_state()
+        except Elsewhere:
+            self._rebuild()
+            self._stepper.init_state()
 
     @property
     def skipped(self) -> int:
@@ -211,7 +256,8 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError(f"expected the clock to be a whole number >= {first}, got {step!r}")
         self._wait("set_clock()")
         self._clock = clock
-        if self._device is not None:
+        if self._device is not None and isinstance(self._history, DeviceHistory):
+            self._history.collect()
             self._device.set_clock(clock)
         self._published.publish(self._clock)
 
@@ -257,6 +303,53 @@ class Optimizer(torch.optim.Optimizer):
             binding.schedule.observe(reported, metric, step=self._clock - binding.origin)
         self._published.publish(self._clock)
 
+    def reschedule(self, text: str | float, *, branch: bool = False, group: int | str | None = None) -> None:
+        """Run another text from the next update on. Parameters, their state and the clock stay.
+
+        It is bound to what the groups were made with, as the first one was: bases are not the rates of now. Of a text
+        that a group runs already nothing changes, unless it is to branch.
+
+        Args:
+            text: A text of the schedule language, or a constant rate.
+            branch: False: run the text from the step of now, as loading with ``reschedule=True`` does. True: run it
+                from its own step 0, starting at the rate in force, as ``reschedule="branch"`` does.
+            group: Index or name of a group; a name stands for all groups of that name. None: every group, and those
+                that are added later.
+
+        Raises:
+            ScheduleError: The text is wrong, or there is no such group (E0803). Nothing has changed.
+            TypeError: ``text`` is neither a text nor a number, ``branch`` neither True nor False. Nothing has changed.
+            RuntimeError: Somebody else wrote a value that the schedule governs.
+
+        Example:
+            >>> import lrdsl, torch
+            >>> opt = lrdsl.SGD([torch.nn.Parameter(torch.zeros(3))], lr=1.0, schedule="hold()")
+            >>> opt.step()
+            >>> opt.reschedule("linear(4)", branch=True)
+            >>> for _ in range(4):
+            ...     opt.step()
+            >>> opt.lr_history()["lr"].tolist(), opt.clock
+            ([1.0, 1.0, 0.75, 0.5, 0.25], 5)
+        """
+        self._refuse_in_rehearsal("reschedule")
+        self._settle("reschedule()")
+        check_switch("branch", branch)
+        groups = self.param_groups
+        indices = range(len(groups)) if group is None else named(group, groups)
+        self._check_owner()
+        self._published.remember()
+        followers: dict[int, Binding] = {}
+        for index in indices:
+            own = bind(text, index, groups, self._bases, self._units)
+            before, targets = self._bindings[index], self._rules.targets
+            followers[index] = resume.follow(before, own, groups[index], targets, self._clock, branch)
+        for index, binding in followers.items():
+            self._bindings[index] = binding
+            groups[index] |= {"schedule": str(binding.schedule), "initial_lr": self._bases[index]["lr"]}
+        if group is None:
+            self.defaults["schedule"] = text
+        self._make()
+
     def doctor(self) -> dict[str, Any]:
         """Which step runs and why, and what went wrong with a schedule so far. Waits for a device."""
         self._settle("doctor()")
@@ -265,99 +358,33 @@ class Optimizer(torch.optim.Optimizer):
             for index, binding in enumerate(self._bindings)
             for target, step in (binding.faults.items() if binding else ())
         ]
-        return {"backend": self._stepper.backend.name, "why": self._stepper.why, "clock": self._clock, "faults": faults}
+        backend, why = self._stepper.backend.name, self._stepper.why
+        return {"backend": backend, "why": why, "clock": self._clock, "faults": faults}
 
-    # --- a device that steps by itself: what the host knows of it is a forecast -----------------------------------------
+    def lr_history(self, n: int = 256) -> Any:
+        """The rates of the last updates, for logs.
 
-    def sync(self) -> None:
-        """Wait for the device that steps; then everything is exact: clock, counts, faults, and what the groups show.
+        Kept for every group, with a schedule or without. Skipped steps are not in it. It begins anew in a copy, after
+        unpickling and after loading a state dict.
 
-        What was changed in the groups by hand reaches captured steps with this call. Without a device it does nothing.
+        Args:
+            n: How many updates, at most 256; fewer are returned if fewer were made.
+
+        Returns:
+            A NumPy array with the fields ``step``, ``group`` and ``lr``, update by update, the oldest first.
 
         Raises:
-            RuntimeError: A graph is being captured; somebody else wrote a value that the schedule governs.
-            ValueError, TypeError: An option of a group cannot be used.
+            ValueError: ``n`` is not a whole number between 0 and 256.
+
+        Example:
+            >>> import lrdsl, torch
+            >>> opt = lrdsl.SGD([torch.nn.Parameter(torch.zeros(3))], lr=1.0, schedule="linear(4)")
+            >>> for _ in range(4):
+            ...     opt.step()
+            >>> opt.lr_history(2).tolist()
+            [(2, 0, 0.5), (3, 0, 0.25)]
         """
-        if self._device is not None:
-            self._settle("sync()")
-            if not self._check_owner():
-                self._stepper.refresh()
-
-    def _start(self, device: DeviceSchedule, fresh: bool = False) -> None:
-        """Tell the device where to go on. What cannot be used is refused by the next step."""
-        published = self._published
-        device.begin(Start(self._clock, published.cells, published.outs, published.applied))
-        with suppress(ValueError, TypeError):
-            self._stepper.install(fresh)
-
-    def _believe(self, device: DeviceSchedule) -> None:
-        """Take over what the device has told so far."""
-        news = device.glance()
-        if news or device.clock != self._clock:
-            self._clock = device.clock
-            self._published.publish(self._clock)
-
-    def _advance(self, device: DeviceSchedule) -> None:
-        """A step was launched."""
-        before, _ = self._clock, device.glance()
-        self._clock = device.clock
-        if self._clock > before:
-            self._published.advance(before)
-        self._published.publish(self._clock)
-
-    def _look(self) -> None:
-        """Make the forecast exact, without writing into the groups."""
-        self._refuse_in_capture("a value that somebody else may have written")
-        if self._device is not None:
-            self._device.wait()
-            self._clock = self._device.clock
-            self._published.forecast(self._clock)
-
-    def _wait(self, what: str = "this") -> None:
-        """Make clock, slots, norm and skipped steps exact."""
-        device = self._device
-        if device is None:
-            return
-        device.refuse(what)
-        news = device.wait()
-        if news or device.clock != self._clock:
-            self._clock = device.clock
-            if self._published.stands(self.param_groups):  # the next step looks at what is not ours
-                self._published.publish(self._clock)
-
-    def _settle(self, what: str = "this") -> None:
-        """Make everything exact that the host keeps."""
-        device = self._device
-        if device is None or not device.begun:
-            return
-        self._wait(what)
-        self._published.learn(*device.settle())
-        self._stepper.catch_up()
-        for binding in self._listening if device.applied > 0 else ():
-            binding.schedule.reported(GRAD_NORM, max(self._clock - 1 - binding.origin, 0))
-
-    def _refuse_in_capture(self, what: str) -> None:
-        if self._device is not None:
-            self._device.refuse(what)
-
-    def _report(self, device: DeviceSchedule, value: float | Tensor, metric: str, listening: Sequence[Binding]) -> None:
-        """Let the device hear of a metric, and the host's forecast as far as it can."""
-        capturing = device.capturing()
-        if capturing and not isinstance(value, Tensor):
-            raise RuntimeError("a number would be frozen into the graph that is being captured: observe a tensor")
-        if not capturing:
-            self._believe(device)
-        device.report(metric, value if isinstance(value, Tensor) else float(value))
-        if capturing:
-            return
-        for binding in listening:
-            step = self._clock - binding.origin
-            if isinstance(value, Tensor):
-                binding.schedule.reported(metric, step)
-            else:
-                binding.schedule.observe(float(value), metric, step=step)
-        device.glance()
-        self._published.publish(self._clock)
+        return self._history.read(check_count(n))
 
     # --- groups -------------------------------------------------------------------------------------------------
 
@@ -367,6 +394,7 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             ValueError, TypeError, ScheduleError, RuntimeError: As in the constructor; nothing has changed then.
         """
+        self._refuse_in_rehearsal("add_param_group")
         if self._ready:
             self._refuse_in_capture("add_param_group()")
             self._check_owner()
@@ -434,7 +462,14 @@ class Optimizer(torch.optim.Optimizer):
         if device is not None and choice.module is not None:
             shape = batch.params, batch.groups, len(self.param_groups)
             fits = before is not None and before.accelerator is device and before.fits(*shape)
-            self._device = before if fits else DeviceSchedule(device, choice.module, *shape, self._control)
+            if not fits:
+                before = DeviceSchedule(device, choice.module, *shape, self._control, before)
+                self._history = DeviceHistory(before, self._history)
+            self._device = before
+        elif before is not None:
+            host = History()
+            host.restore(self._history.save())
+            self._history = host
         self._stepper = Stepper(
             self._rules,
             self.param_groups,
@@ -489,6 +524,7 @@ class Optimizer(torch.optim.Optimizer):
             ScheduleError: The saved schedule is another one, and ``reschedule`` is False (E0802).
             ValueError, TypeError: The state does not fit; the message says where. Nothing has changed then.
         """
+        self._refuse_in_rehearsal("load_state_dict")
         self._settle("load_state_dict()")
         state_dict = dict(state_dict)
         for pre_hook in self._optimizer_load_state_dict_pre_hooks.values():
@@ -503,6 +539,7 @@ class Optimizer(torch.optim.Optimizer):
         loaded.install(self.param_groups, self.state, self._stepper.counts)
         self._clock = loaded.largest_step if clock is None else clock
         self._bindings, self._published = bindings, Publication([], [])
+        self._history.clear()
         self._unstarted = set(blank_momentum(self.state))
         self._make(loaded=True)
         for post_hook in self._optimizer_load_state_dict_post_hooks.values():
@@ -547,5 +584,6 @@ class Optimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         self._published = Publication([], [])
         self._control = Control(self.neighbours, *state["_control"])
+        self._history = History()
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._make()

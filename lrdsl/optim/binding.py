@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import lrdsl.schedule
 from lrdsl.errors import ScheduleError
-from lrdsl.optim.groups import Group
+from lrdsl.optim.groups import Group, named
 from lrdsl.optim.ownership import ENTRIES, Binding, Cell
 from lrdsl.schedule import Schedule
 from lrdsl.syntax.parser import parse
@@ -77,9 +77,4 @@ def _members(target: Target, groups: Sequence[Group], bases: Bases) -> list[int]
     """Indices of the groups that a target means."""
     if target.name not in bases:
         raise ScheduleError("E0803", f"this optimizer has no `{target.name}`; it has {', '.join(bases)}", target.span)
-    members = [i for i, group in enumerate(groups) if target.group in (None, i, group.get("name"))]
-    if not members:
-        names = [str(group.get("name", i)) for i, group in enumerate(groups)]
-        hint = f"groups are {', '.join(names)}; a group is named by its key `name`"
-        raise ScheduleError("E0803", f"no parameter group is called `{target.group}`", target.span, hint)
-    return members
+    return list(range(len(groups))) if target.group is None else named(target.group, groups, target.span)

@@ -1,4 +1,4 @@
-"""Where the gradients of a step are, and how its blocks share them: tables of the eager steps, and of every captured one."""
+"""Where the gradients of a step are, and how its blocks share them: for eager steps, and for every captured one."""
 
 from types import ModuleType
 from typing import Any

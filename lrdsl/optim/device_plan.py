@@ -1,8 +1,7 @@
-"""What is scheduled, as a device reads it: targets, listeners, rates in tensors, live slots and programs in one block."""
+"""What is scheduled, as a device reads it: one block of targets, listeners, tensor rates, live slots and programs."""
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -31,6 +30,7 @@ class DevicePlan:
         cells, outs, rates: As given.
         record: What `State` and the launches refer to.
         listens: Whether anything listens to the norm of the gradients.
+        last: The slots that the schedules have.
         plain: Whether a step has nothing to do but the update.
     """
 
@@ -83,11 +83,11 @@ class DevicePlan:
         listeners = (Listener * len(heard))(*(Listener(i, metrics[metric], local) for i, metric, local in heard))
         tensors = (Rate * len(rates))(*(Rate(t.data_ptr(), NUMBERS[t.dtype], index) for index, t in rates))
         slots = np.array([number for cell in cells for number in cell.track.state], np.float64)
-        block = b"".join(map(bytes, (self._targets, listeners, tensors, slots.tobytes(), *packed)))
+        block = b"".join((bytes(self._targets), bytes(listeners), bytes(tensors), slots.tobytes(), *packed))
         if block:
             accelerator.upload(base, block)
         self._slots_out[:] = slots
-        self._last = slots.tobytes()
+        self.last = slots.tobytes()
         self.listens = any(metric == GRAD_NORM for _, metric, _ in heard)
         self.plain = not (self.listens or rates or any(out is not None for out in outs))
         self.record = Plan(
@@ -106,9 +106,9 @@ class DevicePlan:
 
     def adopt(self, slots: bytes) -> bool:
         """Give the schedules their slots; say whether they are new."""
-        if slots == self._last:
+        if slots == self.last:
             return False
-        self._last = slots
+        self.last = slots
         numbers = np.frombuffer(slots, np.float64)
         for cell, begin, end in zip(self.cells, self._ends, self._ends[1:], strict=False):
             for k in range(end - begin):
@@ -117,7 +117,7 @@ class DevicePlan:
 
     def forget(self) -> None:
         """The schedules have been changed on the host as well: take whatever the device shows next."""
-        self._last = b""
+        self.last = b""
 
     def faults(self) -> list[int]:
         """The first update of every target that had no usable value."""
@@ -133,8 +133,5 @@ class DevicePlan:
 
 def same_rates(one: Sequence[TensorRate], other: Sequence[TensorRate]) -> bool:
     """Whether the same tensors, in the same memory, hold the rates."""
-
-    def told(rates: Sequence[TensorRate]) -> Any:
-        return [(index, tensor.data_ptr(), tensor.dtype) for index, tensor in rates]
-
-    return told(one) == told(other)
+    places = [[(index, tensor.data_ptr(), tensor.dtype) for index, tensor in rates] for rates in (one, other)]
+    return places[0] == places[1]

@@ -56,7 +56,7 @@ class DeviceRows:
     def known(self, index: int, step: Tensor) -> bool:
         """Whether the count is the device's own: nobody has written the tensor that shows it."""
         count = self._counts.get(index)
-        return bool(self.present[index]) and count is not None and count[0] is step and count[1] == step._version
+        return bool(self.present[index]) and count is not None and count[0] is step and count[1] == _version(step)
 
     def fill(self, index: int, step: Tensor | None) -> None:
         """The host has written a row, which shows its count in ``step``."""
@@ -64,7 +64,7 @@ class DeviceRows:
         if step is None:
             self._counts.pop(index, None)
         else:
-            self._counts[index] = step, step._version
+            self._counts[index] = step, _version(step)
 
     def pull(self) -> None:
         """Read what the device wrote."""
@@ -74,10 +74,13 @@ class DeviceRows:
         self.table["step"][here] = now["step"][here]
         self.table["flags"][here] = self.table["flags"][here] & ~STARTED | now["flags"][here] & STARTED
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are rows to be handed over."""
+        return bool(self._filled)
+
     def upload(self, exact: bool) -> None:
         """Hand over the rows that were filled; all between the first and the last if the copy is exact."""
-        if not self._filled:
-            return
         filled = np.array(sorted(self._filled))
         for first, end in [(int(filled[0]), int(filled[-1]) + 1)] if exact else runs(filled):
             self._accelerator.upload(self._place + first * self.table.itemsize, self.table[first:end])
@@ -92,3 +95,8 @@ class DeviceRows:
         """Rows with more steps, and how many, than the float32 that shows them can count."""
         for index in np.flatnonzero(self.present & (self.table["step"] >= FLOAT32_COUNTS)).tolist():
             yield index, int(self.table["step"][index])
+
+
+def _version(step: Tensor) -> int:
+    """Moves whenever torch writes the tensor; an inference tensor has none."""
+    return -1 if step.is_inference() else step._version

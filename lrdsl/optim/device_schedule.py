@@ -47,6 +47,7 @@ class DeviceSchedule:
         groups: The group of each.
         n_groups: How many.
         control: Norm and skipped steps so far.
+        before: What came before it.
 
     Attributes:
         accelerator: As given.
@@ -54,6 +55,8 @@ class DeviceSchedule:
         plan: What is scheduled.
         tables: The argument of launches outside of captures; a step fills in its part.
         control: As given; `settle` writes it.
+        ring: The rates of the last updates, as the device writes them.
+        former: Of other parameters or groups, for the sake of what was captured with it.
         keep: What captured launches refer to.
         stages: Row -> what stands in for a parameter that does not lie in memory like its state.
     """
@@ -66,7 +69,9 @@ class DeviceSchedule:
         groups: Sequence[int],
         n_groups: int,
         control: Control,
+        before: "DeviceSchedule | None" = None,
     ) -> None:
+        self.former = before if before is not None and before.keep else None
         self.accelerator, self.control = accelerator, control
         self._params, self._groups = list(params), list(groups)
         sizes = {
@@ -84,14 +89,14 @@ class DeviceSchedule:
         base = self._arena.data_ptr()
         self._told = accelerator.shared(ctypes.sizeof(Mirror))
         self._mirror = Mirror.from_address(self._told.data_ptr())
-        self._ring = accelerator.shared(moment(n_groups).itemsize * HISTORY)
-        self._history = self._ring.numpy().view(moment(n_groups))
-        self._history["step"] = -1
+        self._moments = accelerator.shared(moment(n_groups).itemsize * HISTORY)
+        self.ring = self._moments.numpy().view(moment(n_groups))
+        self.ring["step"] = -1
         self.rows = DeviceRows(accelerator, module, len(params), base + places["rows"])
         self.tables = Tables(
             **{name: base + place for name, place in places.items()},
             mirror=self._told.data_ptr(),
-            history=self._ring.data_ptr(),
+            history=self._moments.data_ptr(),
             n_rows=len(params),
             n_groups=n_groups,
         )
@@ -103,8 +108,10 @@ class DeviceSchedule:
         self._metrics: dict[str, int] = {}
         self._hypers = np.zeros((n_groups, WORDS), np.int64)  # as uploaded
         self._free = np.ones(n_groups * WORDS, np.bool_)  # what the host alone writes
-        self._issued = self._reported = self._writes = 0
-        self._seen, self._skipped = Mirror(norm=control.norm, skipped=control.skipped), control.skipped
+        # Steps that were launched; writes into the mirror: launched, heard of, and how many it takes to have heard of
+        # the last report.
+        self._issued = self._writes = self._heard = self._reported = 0
+        self._seen, self._before = Mirror(norm=control.norm, skipped=control.skipped), 0
         self._start: Start | None = None
         self._begun = False
         self.plan = DevicePlan(accelerator, (), (), (), self._metrics)
@@ -113,7 +120,7 @@ class DeviceSchedule:
         self._held: list[Tensor] = []
         self._partials = accelerator.zeros(0)
         self._allocated: list[int] = []
-        weakref.finalize(self, _free, accelerator.handle, self._allocated)
+        weakref.finalize(self, _free, accelerator.handle, self._allocated).atexit = False
 
     def fits(self, params: Sequence[Tensor], groups: Sequence[int], n_groups: int) -> bool:
         """Whether it was made for these."""
@@ -142,6 +149,11 @@ class DeviceSchedule:
 
     def glance(self) -> bool:
         """Look at what the device has told so far, without waiting; say whether the schedules have new slots."""
+        slots = self._listen()
+        return self._heard >= self._reported and self.plan.adopt(slots)
+
+    def _listen(self) -> bytes:
+        """The same, but the schedules stay as they are; gives the slots."""
         mirror = self._mirror
         for _ in range(1000):
             done = mirror.done
@@ -149,11 +161,11 @@ class DeviceSchedule:
             if mirror.begun == done == seen.done:
                 break
         else:
-            return False
-        self._seen = seen
+            return self.plan.last
+        self._seen, self._heard = seen, done
         self._issued = max(self._issued, seen.steps)
         self._writes = max(self._writes, done)
-        return done >= self._reported and self.plan.adopt(slots)
+        return slots
 
     @property
     def clock(self) -> int:
@@ -174,7 +186,7 @@ class DeviceSchedule:
         return news
 
     def settle(self) -> tuple[list[float], list[int]]:
-        """After `wait`: what was applied last and the first fault of every cell; the host's copy of the rows is exact."""
+        """After `wait`: the last value applied and the first fault of every cell; the rows are read as well."""
         self.rows.pull()
         self.rows.steps = self._seen.steps
         hypers = np.empty_like(self._hypers)
@@ -186,26 +198,13 @@ class DeviceSchedule:
     @property
     def exact(self) -> bool:
         """Whether no step has run since `settle`, as far as the host has heard."""
-        self.glance()
+        self._listen()
         return self._issued == self.rows.steps
 
     @property
     def applied(self) -> int:
-        """Updates since it was made, as far as the host has heard."""
-        return int(self._seen.steps - self._seen.skipped + self._skipped)
-
-    def history(self, n: int = HISTORY) -> Any:
-        """The rates of the last updates, as far as the device has told: step, group, lr."""
-        ring = self._history.copy()
-        again = self._history["step"]
-        whole = (ring["step"] >= 0) & (ring["step"] == again) & (ring["step"] < self._mirror.clock)
-        found = ring[whole]
-        found = found[np.argsort(found["step"])][-n:] if n > 0 else found[:0]
-        n_groups = found["lr"].shape[1]
-        told = np.empty(len(found) * n_groups, [("step", np.int64), ("group", np.int64), ("lr", np.float64)])
-        told["step"], told["group"] = np.repeat(found["step"], n_groups), np.tile(np.arange(n_groups), len(found))
-        told["lr"] = found["lr"].ravel()
-        return told
+        """Updates since `flush`, as far as the host has heard."""
+        return int(self._seen.steps - self._seen.skipped - self._before)
 
     # --- what the device is told ----------------------------------------------------------------------------------
 
@@ -230,14 +229,13 @@ class DeviceSchedule:
             table[cell.target][cell.index] = value
         self._hypers = table.view(np.int64).reshape(self._hypers.shape)
         self.accelerator.upload(self.tables.hypers, self._hypers)
-        if self._begun:
-            self.accelerator.upload(self._state + State.clock.offset, ctypes.c_int64(start.clock))
-        else:
-            skipped, norm = self.control.skipped, self.control.norm
-            self.accelerator.upload(self._state, State(clock=start.clock, skipped=skipped, norm=norm))
+        counts = np.array([start.clock, self.control.skipped], np.int64)
+        self.accelerator.upload(self._state + State.clock.offset, counts)
+        self.accelerator.upload(self._state + State.norm.offset, ctypes.c_double(self.control.norm))
         self._begun, self._start = True, None
         self.publish()
         self.wait()
+        self._before = self._seen.steps - self._seen.skipped
 
     def replan(self, cells: Sequence[Cell], outs: Sequence[Tensor | None], rates: Sequence[TensorRate]) -> None:
         """From now on these are scheduled, with the slots that their tracks have. Nothing is under way."""
@@ -336,9 +334,11 @@ class DeviceSchedule:
             self._reported = self._writes
 
     def publish(self, advance: bool = False) -> None:
-        """Let the device write the values of its clock into the tensors that show them."""
+        """Let the device write the values of its clock, or of the next one, into the tensors that show them."""
         self.accelerator.handle.publish(ctypes.addressof(self._idle), advance, self.accelerator.stream())
-        self._writes += 1
+        if not self.capturing():
+            self._writes += 1
+            self._issued += advance
 
 
 def _free(handle: Any, places: list[int]) -> None:

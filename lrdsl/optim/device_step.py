@@ -72,7 +72,7 @@ class DeviceStep(NativeStep):
         return self.outdated if self._walk is not None else super().stale(state)
 
     def _is_miscounted(self) -> bool:
-        return sum(map(_version, self._counted)) != self._versions
+        return bool(sum(map(_version, self._counted)) != self._versions)
 
     def catch_up(self, indices: Iterable[int], unstarted: set[Tensor]) -> None:
         """Before the rows of these parameters are filled again, read what the device wrote there."""
@@ -108,19 +108,18 @@ class DeviceStep(NativeStep):
         self._read_counts(indices, state)
         for index in indices:
             p = self._batch.params[index]
-            self._fill(
-                index, self._batch.locals[index], self._rows[index], _local(state.get(p, {})), p not in unstarted
-            )
+            self._fill(index, local(p), self._rows[index], _local(state.get(p, {})), p not in unstarted)
             self._planned.add(index)
         self._look_back()
         sizes = self._rows["n"]
         self._schedule.partials(int(np.sum(-(-sizes // self._module.NORM_CHUNK))))
         self._schedule.hold([tensor for own in state.values() for tensor in own.values()])
-        self._schedule.rows.upload(self._schedule.exact)
+        if self._schedule.rows.waiting:
+            self._schedule.rows.upload(self._schedule.exact)
 
     def _look_back(self) -> None:
         self._moved = True
-        self._counted = list(self._counts.values())
+        self._counted = [step for step in self._counts.values() if not step.is_inference()]
         self._versions = sum(map(_version, self._counted))
 
     def _read_counts(self, indices: Sequence[int], state: MutableMapping[Tensor, State]) -> None:
@@ -129,7 +128,7 @@ class DeviceStep(NativeStep):
         self._begin = {
             i: int(self._rows["step"][i]) for i, step in steps.items() if step is None or rows.known(i, step)
         }
-        unknown = {i: step for i, step in steps.items() if i not in self._begin}
+        unknown = {i: step for i, step in steps.items() if step is not None and i not in self._begin}
         if not unknown:
             return
         if self._schedule.capturing():
@@ -251,7 +250,8 @@ class DeviceStep(NativeStep):
     def _tables(self) -> tuple[Tables, bool]:
         """The argument of a launch, and whether it will be recorded."""
         schedule = self._schedule
-        schedule.rows.upload(schedule.exact)
+        if schedule.rows.waiting:
+            schedule.rows.upload(schedule.exact)
         capturing = schedule.capturing()
         if capturing:
             tables = self._tables_of.captured(self._gradients)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
+from lrdsl.errors import ScheduleError, Span
 from lrdsl.optim.tensors import NUMBERS, Named
 
 Group = dict[str, Any]
@@ -103,6 +104,12 @@ def check_initialised(groups: Sequence[Group]) -> None:
             raise ValueError(f"{name} has no shape yet: run the model once first")
 
 
+def report(value: float | Tensor) -> float:
+    """An observed metric as a float; raises as `check_report`."""
+    check_report(value)
+    return float(value)
+
+
 def check_report(value: float | Tensor) -> None:
     """Raise unless an observed metric is one real number, which need not be finite.
 
@@ -124,6 +131,22 @@ def named_parameters(groups: Sequence[Group]) -> list[Named]:
         names = group.get("param_names") or [f"group {index}, parameter {i}" for i in range(len(group["params"]))]
         named += map(Named, names, group["params"])
     return named
+
+
+def named(group: int | str, groups: Sequence[Group], span: Span | None = None) -> list[int]:
+    """Indices of the groups that an index or a name means.
+
+    Raises:
+        ScheduleError: There is none (E0803).
+    """
+    members = [
+        i for i, entries in enumerate(groups) if not isinstance(group, bool) and group in (i, entries.get("name"))
+    ]
+    if not members:
+        names = [str(entries.get("name", i)) for i, entries in enumerate(groups)]
+        hint = f"groups are {', '.join(names)}; a group is named by its key `name`"
+        raise ScheduleError("E0803", f"no parameter group is called `{group}`", span, hint)
+    return members
 
 
 def own_copy(group: object) -> Group:

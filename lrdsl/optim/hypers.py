@@ -47,8 +47,8 @@ class Hypers:
         structure: What decides which state the parameters need; only good for comparing.
         version: Moves whenever the table, but for what is scheduled, or the tensors have changed.
         tensor_rates: The group's index and the tensor of every rate that the device reads; 0 in the table.
-        lasting: Which groups have to have momentum buffers even if momentum is 0 now: where a device knows the values of
-            a schedule, the host only believes them.
+        lasting: Which groups have to have momentum buffers even if momentum is 0 now: where a device knows the values
+            of a schedule, the host only believes them.
     """
 
     def __init__(

@@ -230,6 +230,10 @@ class Publication:
         for cell, value in zip(self.cells, self._applied, strict=True):
             cell.binding.applied[cell.target] = value
 
+    def recall(self) -> None:
+        """Take the applied values from the bindings again."""
+        self._applied[:] = array("d", (cell.binding.applied[cell.target] for cell in self.cells))
+
     def _write(self) -> None:
         objects: list[Any] = list(map(fresh, self.values))
         for i, tensor in self._tensors:

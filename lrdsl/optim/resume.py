@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeGuard
 
 from lrdsl.errors import ScheduleError
 from lrdsl.optim.binding import bases_of, usable
+from lrdsl.optim.groups import Group
 from lrdsl.optim.ownership import Binding
 from lrdsl.schedule import Schedule
 from lrdsl.syntax.builder import LANGUAGE
@@ -85,16 +86,35 @@ def load(
         raise ScheduleError("E0802", f"the saved schedule is a different one: {difference}", hint=hint)
     if own is None:
         return None
-    if difference and reschedule == "branch":
-        return Binding(own.entered(usable(bases_of(dict(group), targets))), origin=clock)
     if difference:
-        return Binding(own, applied=state.get("applied", {}))
+        return _succeed(own, dict(group), targets, clock, reschedule == "branch", state.get("applied", {}))
     entered = {key.removeprefix("prev "): value for key, value in context.items() if key.startswith("prev ")}
     schedule = own.entered(entered) if entered else own
     slots = {key: value for key, value in state.items() if key not in _RECORDS}
     observed = state.get("observed", {})
     schedule.load_state_dict(schedule.state_dict() | {"modifiers": slots, "observed": observed})
     return Binding(schedule, int(context.get("origin", 0)), state.get("applied", {}), state.get("faults", {}))
+
+
+def follow(
+    before: Binding | None, own: Schedule, group: Group, targets: tuple[str, ...], clock: int, branch: bool
+) -> Binding:
+    """What a live group runs if its schedule becomes ``own``: what it would after a checkpoint, see `load`.
+
+    A branch is one also where the schedule is the same: it was asked for by itself.
+    """
+    if before and not branch and not _difference(str(before.schedule), before.schedule.context, own):
+        return before
+    return _succeed(own, group, targets, clock, branch, dict(before.applied) if before else {})
+
+
+def _succeed(
+    own: Schedule, group: Group, targets: tuple[str, ...], clock: int, branch: bool, applied: dict[str, float]
+) -> Binding:
+    """Another schedule takes over from what is in force in the group."""
+    if branch:
+        return Binding(own.entered(usable(bases_of(group, targets))), origin=clock)
+    return Binding(own, applied=applied)
 
 
 def _read(group: Mapping[str, Any], clock: int) -> tuple[str | None, dict[str, Any], dict[str, dict[str, Any]]]:

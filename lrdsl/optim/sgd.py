@@ -96,8 +96,8 @@ class SGD(Optimizer):
             are. `grad_norm` is the last norm.
         skip_nonfinite: Skip the step if that norm is not finite. By default nan and inf reach the parameters.
         zero_grads: Leave zeros in the gradients, in the same pass over memory.
-        capturable: Keep every group's rate in a tensor on the device, which the device itself keeps up to date, for a step
-            on a GPU. Such a step can be captured in a CUDA graph whether this is set or not. Elsewhere: must be False.
+        capturable: On a GPU: keep every group's rate in a tensor there, which the step itself brings up to date. A step
+            on a GPU can be captured in a CUDA graph whether this is set or not. Elsewhere: must be False.
         backend: ``auto``, ``native`` or ``python``.
 
     Example:

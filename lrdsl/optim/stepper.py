@@ -22,6 +22,10 @@ from lrdsl.optim.rules import Rules
 from lrdsl.optim.tensors import CPU, check_writable, opmath
 
 
+class Elsewhere(Exception):
+    """Parameters have gone to another device since the stepper was made; nothing has been written."""
+
+
 class Stepper:
     """The parameters and groups of an optimizer, ready to be stepped. Made again when either changes.
 
@@ -56,6 +60,7 @@ class Stepper:
         self._unstarted = unstarted
         self._batch = batch
         self._hypers = Hypers(param_groups, rules.options, rules.read_group, published, choice.device)
+        self.rates = self._hypers.table["lr"]  # of the last update, until the next ones are published
         self._reach = Reach(self._batch.params)
         self._control = control
         self._masters = masters
@@ -63,6 +68,7 @@ class Stepper:
         self._turn = Lock()  # the native call writes without the interpreter's
         self.why, module = choice.why, choice.module
         self._counts = choice.device
+        self._devices = [p.device for p in batch.params]
         self._schedule = schedule
         self.backend: NativeStep | PythonStep
         if module is None:
@@ -107,6 +113,7 @@ class Stepper:
         Raises:
             ValueError, TypeError: Something cannot be used; the message names it, and nothing has been written.
             RuntimeError: Another thread is in here.
+            Elsewhere: This stepper cannot step the parameters any more.
         """
         if not self._turn.acquire(blocking=False):
             raise RuntimeError("this optimizer is being stepped by another thread")
@@ -175,6 +182,8 @@ class Stepper:
         if backend.outdated:
             batch.forget()
         grads = batch.collect()
+        if batch.moved:
+            self._check_devices()
         anew = batch.moved or not self._is_planned() or backend.stale(self._state)
         if anew or batch.changed:
             self._planned = None  # until all is well
@@ -197,9 +206,10 @@ class Stepper:
         """Make the state of all parameters that require a gradient.
 
         Raises:
-            ValueError, TypeError: As `step`.
+            ValueError, TypeError, Elsewhere: As `step`.
         """
         self._hypers.read()
+        self._check_devices()
         self._batch.check_parameters()
         batch = self._batch
         wanted = self._wanted(index for index, p in enumerate(batch.params) if p.requires_grad)
@@ -238,6 +248,14 @@ class Stepper:
         if self._schedule is not None and self._is_planned():
             self._schedule.flush(self._hypers.table, self._hypers.tensor_rates)
             self._schedule.update(self._hypers.table, self._hypers.tensor_rates)
+
+    def forget(self) -> None:
+        """Look at everything anew before the next step: state and counts were written from outside."""
+        self._planned = None
+
+    def _check_devices(self) -> None:
+        if [p.device for p in self._batch.params] != self._devices:
+            raise Elsewhere
 
     def _wanted(self, indices: Iterable[int]) -> list[Wanted]:
         batch = self._batch

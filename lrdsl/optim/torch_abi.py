@@ -46,7 +46,8 @@ def obstacle(module: ModuleType, device: str = "cpu") -> str:
 
 def keys(device: str) -> int:
     """The dispatch keys of a plain dense tensor on a device."""
-    return _keys(torch.empty(0, device=device))
+    with torch.inference_mode(False):
+        return _keys(torch.empty(0, device=device))
 
 
 def _difference(module: ModuleType, device: str) -> str:

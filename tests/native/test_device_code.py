@@ -1,9 +1,11 @@
 """The shared headers as device code: they compile, and only the fused multiply-adds that are written come out."""
 
+import operator
 import re
 import shutil
 import subprocess
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -69,36 +71,23 @@ __global__ void limit(float* p, float* g, float* m, float* v) { Limit<float>().p
 FUSED = {"sgd": 2, "momentum": 4, "adam": 5, "amsgrad": 5}
 
 
-KERNELS = """
-#include "cuda_grid.h"
-using namespace lrdsl;
-template <class Rule>
-__global__ void __launch_bounds__(THREADS) advances(Tables t) { advance<Rule>(CudaGrid(), t); }
-template <class Rule>
-__global__ void __launch_bounds__(THREADS, 4) norms(Tables t, bool advances) {
-  __shared__ Shared shared;
-  norm<Rule>(CudaGrid(), t, shared, advances);
-}
-template <class Rule, int FORMATS, int BLOCKS>
-__global__ void __launch_bounds__(THREADS, BLOCKS) updates(Tables t) { update<Rule, FORMATS>(CudaGrid(), t); }
-template <class Rule, int FORMATS, int BLOCKS>
-__global__ void __launch_bounds__(THREADS, BLOCKS) updates_at_once(Tables t) {
-  __shared__ Shared shared;
-  update_at_once<Rule, FORMATS>(CudaGrid(), t, shared);
-}
-"""
 FLOAT32, FLOAT64 = "format_of(lrdsl::FLOAT32, false, false)", "format_of(lrdsl::FLOAT64, false, false)"
 BFLOAT16, MASTER = "format_of(lrdsl::BFLOAT16, false, false)", "format_of(lrdsl::BFLOAT16, true, false)"
-# What the update is made for, and how many blocks of 256 threads fit: 4 have 64 registers each, 3 have 80, 2 have 128.
+# What a kernel is made for, and how many blocks of 256 threads fit: 4 have 64 registers each, 3 have 80, 2 have 128.
 UPDATES = [
     ("AdamRule", FLOAT32, 4),
+    ("AdamRule", f"{FLOAT32} | AMSGRADS", 3),
     ("AdamRule", BFLOAT16, 4),
-    ("AdamRule", MASTER, 4),
+    ("AdamRule", MASTER, 3),  # on sm_90 four take 12 bytes of spills
     ("AdamRule", FLOAT64, 3),
     ("SgdRule", FLOAT32, 4),
-    pytest.param("SgdRule", "EVERYTHING", 3, marks=pytest.mark.slow),
-    pytest.param("AdamRule", "EVERYTHING", 2, marks=pytest.mark.slow),
+    ("SgdRule", BFLOAT16, 4),
+    ("SgdRule", MASTER, 4),
+    ("SgdRule", FLOAT64, 3),
+    ("SgdRule", "EVERYTHING", 3),
+    ("AdamRule", "EVERYTHING", 2),
 ]
+ARCHITECTURES = ["sm_80", "sm_90"]
 
 
 def compiled(source, folder, *what, output):
@@ -107,7 +96,9 @@ def compiled(source, folder, *what, output):
     if nvcc is None:
         pytest.skip("not run: nvcc not found")
     (folder / "kernel.cu").write_text(source)
-    flags = ["-std=c++17", "-arch=sm_80", "-O3", "--fmad=false", "-Werror", "all-warnings", f"-I{CSRC}"]
+    flags = ["-std=c++17", "-O3", "--fmad=false", "-Werror", "all-warnings", f"-I{CSRC}"]
+    if not any(word.startswith("-arch") for word in what):
+        flags.append("-arch=sm_80")
     command = [nvcc, *flags, *what, "kernel.cu", "-o", output]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -144,20 +135,74 @@ def test_updates_fuse_what_is_written(tmp_path):
     assert found == {(f"{rule}_{kind}", kind): n for rule, n in FUSED.items() for kind in ("f32", "f64")}
 
 
-def test_kernels_compile(tmp_path):
-    instances = [
-        "__global__ void __launch_bounds__(THREADS) reports(Tables t) { take_reports(CudaGrid(), t); }",
-        "template __global__ void advances<SgdRule>(Tables);",
-        "template __global__ void norms<AdamRule>(Tables, bool);",
-        f"template __global__ void updates_at_once<AdamRule, {FLOAT32}, 4>(Tables);",
-    ]
-    compiled("\n".join([KERNELS, *instances]), tmp_path, "-cubin", output="kernel.cubin")
+def made(name, *parameters):
+    """Source that makes a kernel of csrc/cuda_kernels.h for ``parameters``; it takes nothing but the tables."""
+    return f"template __global__ void lrdsl::{name}<{', '.join(map(str, parameters))}>(const __grid_constant__ Tables);"
 
 
-@pytest.mark.parametrize(("rule", "formats", "blocks"), UPDATES)
-def test_update_keeps_to_its_registers(tmp_path, rule, formats, blocks):
-    instance = f"template __global__ void updates<{rule}, {formats}, {blocks}>(Tables);"
-    said = compiled(f"{KERNELS}\n{instance}", tmp_path, "-cubin", "-Xptxas", "-v", output="kernel.cubin")
-    assert re.findall(r"(\d+) bytes spill", said) == ["0", "0"], said
-    (registers,) = map(int, re.findall(r"Used (\d+) registers", said))
-    assert registers <= 65536 // (256 * blocks), said
+def resources(said, name):
+    """Bytes of spills and registers of the kernels called ``name``, as ptxas tells them."""
+    found = re.findall(
+        rf"Compiling entry function '\w*{name}\w*'"
+        r".*?(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers",
+        said,
+        re.DOTALL,
+    )
+    return [tuple(map(int, numbers)) for numbers in found]
+
+
+@pytest.fixture(scope="module")
+def updates(tmp_path_factory):
+    """What ptxas says of the kernels in ``UPDATES``, on one architecture; all are compiled by one call."""
+
+    @cache
+    def said(architecture):
+        folder = tmp_path_factory.mktemp(architecture)
+        source = ['#include "cuda_kernels.h"', "using namespace lrdsl;"]
+        source += [made("update_kernel", *update) for update in UPDATES]
+        what = ["-cubin", "-Xptxas", "-v", f"-arch={architecture}"]
+        return resources(compiled("\n".join(source), folder, *what, output="kernel.cubin"), "update_kernel")
+
+    return said
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_updates_keep_to_their_registers(updates, architecture):
+    found = updates(architecture)
+    assert len(found) == len(UPDATES)
+    assert [(stores, loads) for stores, loads, _ in found] == [(0, 0)] * len(UPDATES)
+    # ptxas tells of them in an order of its own.
+    allowed = sorted(65536 // (256 * blocks) // 8 * 8 for _, _, blocks in UPDATES)
+    assert all(map(operator.le, sorted(registers for *_, registers in found), allowed))
+
+
+def test_kernels_that_evaluate_compile_without_a_fused_multiply_add(tmp_path):
+    # But for Adam's factors, nothing beside the update may fuse.
+    source = """
+        #include "cuda_kernels.h"
+        using namespace lrdsl;
+        template __global__ void lrdsl::advance_kernel<SgdRule>(const __grid_constant__ Tables);
+        template __global__ void lrdsl::norm_kernel<SgdRule>(const __grid_constant__ Tables, bool);
+    """
+    code = ptx(source, tmp_path)
+    names = (
+        "advance_kernel",
+        "norm_kernel",
+        "report_kernel",
+        "report_number_kernel",
+        "schedule_kernel",
+        "evaluate_kernel",
+    )
+    assert [name for name in names if name not in code] == []
+    assert not re.search(r"\bfma\.rn\.f\d\d", code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["AdamRule", "SgdRule"])
+@pytest.mark.parametrize("formats", [FLOAT32, MASTER])
+def test_ticket_compiles(tmp_path, rule, formats):
+    source = f'#include "cuda_kernels.h"\nusing namespace lrdsl;\n{made("update_at_once_kernel", rule, formats, 3)}'
+    said = compiled(source, tmp_path, "-cubin", "-Xptxas", "-v", output="kernel.cubin")
+    ((stores, loads, registers),) = resources(said, "update_at_once_kernel")
+    assert registers <= 80
+    assert stores + loads < 100  # round the evaluator, which one thread runs once in a while

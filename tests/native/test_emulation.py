@@ -434,9 +434,7 @@ def test_an_unusable_value_holds_the_last_one(variant, field, first, slope, faul
     tensors.gradients(1)
     tensors.point("found_inf", 1.0)
     program = _C.Program(falling(first, slope).pack())
-    emulation = _C.Emulation(
-        *tensors.tables(), 2, variant, [(program.address, 0, 0, 0, HYPER.names.index(field))], []
-    )
+    emulation = _C.Emulation(*tensors.tables(), 2, variant, [(program.address, 0, 0, 0, HYPER.names.index(field))], [])
     start = tensors.hypers[field][0]
     emulation.replay(2, 2)
     assert (emulation.clock, emulation.faults, tensors.hypers[field][0]) == (0, [-1], start)  # a skipped step is none

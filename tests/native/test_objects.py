@@ -24,4 +24,5 @@ def test_kernel_shares_no_function(tmp_path):
         [compiler, *flags, "-DLRDSL_ISA=avx2", "-c", CSRC / "cpu_step.cpp", "-o", tmp_path / "step.o"], check=True
     )
     listed = subprocess.run([nm, "-C", "-g", "--defined-only", tmp_path / "step.o"], capture_output=True, text=True)
-    assert [line.split(" ", 2)[2] for line in listed.stdout.splitlines()] == ["lrdsl::avx2::run(lrdsl::StepPlan const&)"]
+    found = [line.split(" ", 2)[2] for line in listed.stdout.splitlines()]
+    assert found == ["lrdsl::avx2::run(lrdsl::StepPlan const&)"]

@@ -15,9 +15,9 @@ from torch.nn.utils import clip_grad_norm_  # noqa: E402
 
 import lrdsl  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
-    BACKENDS,
     HALVES,
     KINDS,
+    STEPS,
     assert_close,
     fill_gradients,
     fingerprint,
@@ -51,7 +51,7 @@ def backward(scaler: Any, params: Sequence[Parameter], step: int, overflow: bool
 
 @pytest.mark.parametrize("found", [0.0, 1.0, 2.0, None])
 @pytest.mark.parametrize("scale", [None, SCALE, 3.0])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_found_inf_0_1_2(kind: str, backend: str, scale: float | None, found: float | None) -> None:
     """A scaler passes the sum over devices; either tensor may be missing. Gradients are not rewritten."""
@@ -83,7 +83,7 @@ def test_found_inf_0_1_2(kind: str, backend: str, scale: float | None, found: fl
         assert all(map(torch.equal, ours, theirs))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_overflow_first_step(kind: str, backend: str) -> None:
     """Nothing of a skipped first step stays: no count, no momentum."""
@@ -102,7 +102,7 @@ def test_overflow_first_step(kind: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize("unscale", [False, True], ids=["fused", "unscale_"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_scaler_loop(kind: str, backend: str, unscale: bool) -> None:
     """The loop of torch's documentation, beside torch's own for-loop optimizer, with real overflows."""
@@ -129,7 +129,7 @@ def test_scaler_loop(kind: str, backend: str, unscale: bool) -> None:
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_scaler_with_low_precision(backend: str, dtype: Any) -> None:
     """Scaled float16 gradients overflow by themselves; the run is the one without a scaler."""
     ours, theirs = parameters(SHAPES, dtype), parameters(SHAPES, dtype)
@@ -152,7 +152,7 @@ def test_scaler_with_low_precision(backend: str, dtype: Any) -> None:
         torch.testing.assert_close(a.state[p]["master"], b.state[q]["master"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_two_optimizers_share_a_scaler(backend: str) -> None:
     """Only the one whose gradients overflow is skipped."""
     first, second = parameters(SHAPES), parameters(SHAPES, seed=1)
@@ -167,7 +167,7 @@ def test_two_optimizers_share_a_scaler(backend: str) -> None:
     assert (a.clock, a.skipped, b.clock, b.skipped) == (5, 1, 4, 2)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_the_norm_is_unscaled(backend: str) -> None:
     params = parameters(SHAPES)
     optimizer = lrdsl.SGD(params, lr=0.1, max_grad_norm=0.5, backend=backend)
@@ -182,7 +182,7 @@ def test_the_norm_is_unscaled(backend: str) -> None:
         torch.testing.assert_close(p.detach(), old - step)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_skipped_steps_in_a_schedule(backend: str) -> None:
     """The rate is that of applied updates; a report made meanwhile counts once."""
     params = parameters(SHAPES)
@@ -202,7 +202,7 @@ def test_skipped_steps_in_a_schedule(backend: str) -> None:
     assert rates == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_what_a_scaler_passes_without_gradients(backend: str) -> None:
     """The sum over no devices is a plain 0."""
     params = parameters(SHAPES)
@@ -221,7 +221,7 @@ def test_what_a_scaler_passes_without_gradients(backend: str) -> None:
     ("scale", "found", "name"),
     [(torch.ones(2), None, "grad_scale"), (None, torch.ones(3), "found_inf"), ("x", None, "grad_scale")],
 )
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_what_is_no_number(backend: str, scale: Any, found: Any, name: str) -> None:
     params = parameters(SHAPES)
     optimizer = lrdsl.AdamW(params, backend=backend, zero_grads=True)
@@ -239,7 +239,7 @@ def test_what_is_no_number(backend: str, scale: Any, found: Any, name: str) -> N
 
 
 @pytest.mark.parametrize("rate", [0.5, torch.tensor(0.5)], ids=["float", "tensor"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_the_rate_is_still_ours_after_a_skip(backend: str, rate: Any) -> None:
     """The object stays, untouched; a foreign one is still refused, and does not count as a skip."""
     params = parameters(SHAPES)

@@ -21,7 +21,7 @@ from torch.nn import Parameter  # noqa: E402
 
 import lrdsl  # noqa: E402
 from lrdsl.optim.distributed import local  # noqa: E402
-from tests.optim.peers import BACKENDS, HALVES, KINDS, fill_gradients, fingerprint, parameters  # noqa: E402
+from tests.optim.peers import HALVES, KINDS, STEPS, fill_gradients, fingerprint, parameters  # noqa: E402
 
 SHAPES = [(5, 3), (4,), (0, 2), (1, 1), (300, 5)]
 
@@ -45,7 +45,7 @@ def spread_gradients(source: Sequence[Parameter], target: Sequence[Parameter]) -
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES], ids=str)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_whole_tensors(kind: str, backend: str, dtype: Any, mesh: Any) -> None:
     """The same bits as plain tensors, neighbours and checkpoints included."""
@@ -78,7 +78,7 @@ def test_as_whole_tensors(kind: str, backend: str, dtype: Any, mesh: Any) -> Non
             assert key == "step" or (isinstance(tensor, DTensor) and tensor.placements == p.placements)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_bits_without_a_norm(kind: str, backend: str, mesh: Any) -> None:
     plain = parameters(SHAPES)
@@ -94,7 +94,7 @@ def test_same_bits_without_a_norm(kind: str, backend: str, mesh: Any) -> None:
     assert all(torch.equal(p.to_local(), q) for p, q in zip(params, plain, strict=True))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_state_replaced_by_hand(backend: str, mesh: Any) -> None:
     (p,) = spread(parameters([(40, 3)]), mesh)
     optimizer = KINDS["momentum"].ours([p], backend=backend)
@@ -111,7 +111,7 @@ def test_state_replaced_by_hand(backend: str, mesh: Any) -> None:
     assert torch.equal(p.to_local(), before)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_a_gradient_spread_otherwise(backend: str, mesh: Any) -> None:
     params = spread(parameters([(4, 3)]), mesh)
     optimizer = KINDS["sgd"].ours(params, backend=backend)
@@ -125,7 +125,7 @@ def test_a_gradient_spread_otherwise(backend: str, mesh: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [{"max_grad_norm": 1.0}, {"skip_nonfinite": True}], ids=str)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_several_meshes_have_no_norm(backend: str, options: dict[str, Any], mesh: Any) -> None:
     other = init_device_mesh("cpu", (1, 1))
     elsewhere = Parameter(distribute_tensor(torch.ones(4), other, [Shard(0), Replicate()]))
@@ -189,7 +189,7 @@ def _train(rank: int, meeting: str, backend: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_two_processes(backend: str, tmp_path: Path) -> None:
     """FSDP2 with uneven and empty shards: clipping, skipping and reports go over both."""
     torch.multiprocessing.spawn(_train, (str(tmp_path / "meeting"), backend), nprocs=2)

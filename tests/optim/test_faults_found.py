@@ -421,6 +421,6 @@ def test_the_doctor_says_which_walk_it_is(monkeypatch: pytest.MonkeyPatch) -> No
     why = "the extension is live, with "
     assert lrdsl.SGD(parameters([(3,)])).doctor()["why"].startswith(why)
     assert "compared in Python" not in lrdsl.SGD(parameters([(3,)])).doctor()["why"]
-    monkeypatch.setattr(torch_abi, "obstacle", lambda module: "a test forbids it")
+    monkeypatch.setattr(torch_abi, "obstacle", lambda *arguments: "a test forbids it")
     told = lrdsl.SGD(parameters([(3,)])).doctor()["why"]
     assert told.startswith(why) and told.endswith("; tensors are compared in Python: a test forbids it")

@@ -19,8 +19,8 @@ from torch.nn import Parameter  # noqa: E402
 import lrdsl  # noqa: E402
 from lrdsl.evaluators import native  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
-    BACKENDS,
     KINDS,
+    STEPS,
     WITHOUT_NATIVE,
     assert_close,
     fill_gradients,
@@ -36,7 +36,7 @@ TEXT = "warmup(3) >> linear(10, to=0.1x) | plateau(patience=1)"
 # --- add_param_group ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_group_added_later(kind: str, backend: str) -> None:
     ours = parameters([(5,), (6,), (7,)])
@@ -172,7 +172,7 @@ def test_profiler_range(name: str) -> None:
     assert f"Optimizer.step#{name}.step" in events and f"Optimizer.zero_grad#{name}.zero_grad" in events
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_autograd_sees_that_parameters_moved(backend: str) -> None:
     params = parameters([(3,)])
     optimizer = lrdsl.SGD(params, backend=backend)
@@ -199,7 +199,7 @@ def test_zero_grad(set_to_none: bool) -> None:
     assert {int(optimizer.state[p]["step"]) for p in params} == {1 if set_to_none else 2}
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_gradients_that_change_layout_between_steps(backend: str) -> None:
     ours, theirs = parameters([(4, 6), (5,)]), parameters([(4, 6), (5,)])
     a, b = lrdsl.AdamW(ours, backend=backend), torch.optim.AdamW(theirs)
@@ -212,7 +212,7 @@ def test_gradients_that_change_layout_between_steps(backend: str) -> None:
     assert_close(ours, theirs, 1e-3)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_parameters_moved_in_memory(backend: str) -> None:
     ours, theirs = parameters([(2, 3, 4, 5), (5,)]), parameters([(2, 3, 4, 5), (5,)])
     a, b = lrdsl.AdamW(ours, backend=backend), torch.optim.AdamW(theirs)
@@ -228,7 +228,7 @@ def test_parameters_moved_in_memory(backend: str) -> None:
     assert a.state[ours[0]]["exp_avg"].stride() == ours[0].stride()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_state_replaced_by_hand(backend: str) -> None:
     ours, theirs = parameters([(5,)]), parameters([(5,)])
     a, b = lrdsl.AdamW(ours, backend=backend), torch.optim.AdamW(theirs)
@@ -244,7 +244,7 @@ def test_state_replaced_by_hand(backend: str) -> None:
     assert_close(ours, theirs, 1e-3)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_state_exchanged_as_a_whole(backend: str) -> None:
     params = parameters([(5,)])
     optimizer = lrdsl.AdamW(params, backend=backend)
@@ -256,7 +256,7 @@ def test_state_exchanged_as_a_whole(backend: str) -> None:
     assert optimizer.state[params[0]]["step"] == 1
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_plans_are_kept(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     params = parameters([(5,), (4, 6)])
     params.append(Parameter(torch.randn(4, 12)[:, ::2]))
@@ -297,7 +297,7 @@ def test_state_of_another_shape_is_refused() -> None:
     assert torch.equal(params[0], before) and optimizer.clock == 0
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_init_state_is_no_step(kind: str, backend: str) -> None:
     ours = parameters([(5,), (4, 3)])
@@ -318,7 +318,7 @@ def test_init_state_is_no_step(kind: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["deepcopy", "pickle"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_copies_continue_alike_and_apart(kind: str, backend: str, clone: Any) -> None:
     params = parameters([(5,), (4, 3)])

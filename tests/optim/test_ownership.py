@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler as schedulers  # noqa: E402
 
 import lrdsl  # noqa: E402
 from lrdsl.optim import ownership  # noqa: E402
-from tests.optim.peers import BACKENDS, KINDS, fill_gradients, fingerprint, parameters  # noqa: E402
+from tests.optim.peers import KINDS, STEPS, fill_gradients, fingerprint, parameters  # noqa: E402
 
 TEXT = "warmup(4) >> cosine(6, to=0.1x)"
 CLOCKS = {"first, at rate 0": 0, "middle": 5, "end": 30}
@@ -125,7 +125,7 @@ def test_tensor_rates_are_rounded_only_where_they_are_shown() -> None:
     assert shown.param_groups[0]["lr"].item() == torch.tensor(schedule.lr(9)).item()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", STEPS)
 def test_the_update_uses_the_exact_rate_not_the_rounded_tensor(backend: str) -> None:
     p = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
     made = lrdsl.SGD([p], lr=torch.tensor(1.0), schedule="constant(0.1)", backend=backend)

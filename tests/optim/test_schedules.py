@@ -153,6 +153,12 @@ def test_groups_of_one_name_keep_their_bases() -> None:
     assert [rate(optimizer, i) for i in range(2)] == [0.75, 0.375]
 
 
+def test_a_group_without_a_name_has_its_own_by_index() -> None:
+    groups = [{"params": [p]} for p in parameters([(3,), (3,)])]
+    optimizer = lrdsl.SGD(groups, lr=1.0, schedule="lr = constant(0.5); lr[1] = constant(0.25)")
+    assert [rate(optimizer, i) for i in range(2)] == [0.5, 0.25]
+
+
 def test_group_by_index_and_a_group_without_schedule() -> None:
     first, second, third = parameters([(3,), (3,), (3,)])
     groups = [{"params": [first]}, {"params": [second]}, {"params": [third], "schedule": None, "lr": 7.0}]
