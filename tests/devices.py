@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -90,7 +92,7 @@ class Device(ABC):
 
     @abstractmethod
     def used(self) -> int:
-        """Bytes of the device's memory that are taken, once rubbish is collected."""
+        """Bytes of the device's memory, or of this process's, that are taken once rubbish is collected."""
 
     def amount(self, real: int, emulated: int) -> int:
         """How often something is done."""
@@ -106,7 +108,8 @@ class Device(ABC):
 
     def handle(self, optimizer: Any) -> Any:
         """The extension's object that launches for it."""
-        return optimizer._device.accelerator.handle
+        schedule = optimizer._writer._schedule if hasattr(optimizer, "_writer") else optimizer._device
+        return schedule.accelerator.handle
 
 
 class Emulated(Device):
@@ -165,7 +168,8 @@ class Emulated(Device):
 
     def used(self) -> int:
         gc.collect()
-        return 0
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Cuda(Device):
@@ -205,10 +209,12 @@ class Cuda(Device):
 
         seen = Seen()
         torch.cuda.synchronize()
-        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-            with record_function(MARK):  # the profiler itself synchronises at its ends
-                yield seen
-            torch.cuda.synchronize()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the profiler says of itself
+            with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+                with record_function(MARK):  # the profiler itself synchronises at its ends
+                    yield seen
+                torch.cuda.synchronize()
         events = profiler.profiler.kineto_results.events()
         (mark,) = (e for e in events if e.name() == MARK and e.device_type() == torch.profiler.DeviceType.CPU)
         begin, end = mark.start_ns(), mark.start_ns() + mark.duration_ns()

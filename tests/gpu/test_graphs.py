@@ -284,6 +284,23 @@ def test_a_changed_decay_reaches_the_graph(device: Device, kind: str) -> None:
         twins.assert_equal()
 
 
+@pytest.mark.parametrize("how", ["after init_state", "after a load"])
+def test_a_changed_decay_reaches_the_graph_before_any_eager_step(device: Device, how: str) -> None:
+    twins = Twins(device, "adamw", "cosine(100)")
+    for side in twins.both:
+        side.init_state()
+        if how == "after a load":
+            side.load_state_dict(copy.deepcopy(side.state_dict()))
+    twins.gradients.into(0)
+    replay = twins.capture()
+    for side in twins.both:
+        side.param_groups[0]["weight_decay"] = 0.5
+    twins.captured.sync()
+    replay()
+    twins.eager.step()
+    twins.assert_equal()
+
+
 def test_another_text_reaches_the_graph(device: Device) -> None:
     needs("reschedule", lrdsl.SGD)
     twins = Twins(device, "adamw", "cosine(100)")
