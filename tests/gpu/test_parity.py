@@ -1,4 +1,4 @@
-"""The same rules on a device: the bits of our step on the CPU, and torch's own within the bound of the specification."""
+"""The same rules on a device: the bits of our step on the CPU, and torch's own within the bound that is promised."""
 
 from __future__ import annotations
 
