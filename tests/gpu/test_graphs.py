@@ -289,10 +289,13 @@ def test_a_changed_decay_reaches_the_graph_before_any_eager_step(device: Device,
     twins = Twins(device, "adamw", "cosine(100)")
     for side in twins.both:
         side.init_state()
-        if how == "after a load":
-            side.load_state_dict(copy.deepcopy(side.state_dict()))
     twins.gradients.into(0)
     replay = twins.capture()
+    for side in twins.both:
+        if how == "after a load":
+            side.load_state_dict(copy.deepcopy(side.state_dict()))
+        else:
+            side.init_state()
     for side in twins.both:
         side.param_groups[0]["weight_decay"] = 0.5
     twins.captured.sync()
