@@ -218,18 +218,18 @@ class Cuda(Device):
                     yield seen
                 torch.cuda.synchronize()
         events = profiler.profiler.kineto_results.events()
-        (mark,) = (e for e in events if e.name() == MARK and e.device_type() == torch.profiler.DeviceType.CPU)
-        begin, end = mark.start_ns(), mark.start_ns() + mark.duration_ns()
+        (mark,) = (e for e in events if (e.name(), e.activity_type()) == (MARK, "user_annotation"))
+        begin, end = mark.start_ns(), mark.end_ns()
         for event in events:
-            name = event.name()
-            if event.device_type() == torch.profiler.DeviceType.CUDA:
-                if name != MARK and not re.match(r"Mem(cpy|set)", name):
-                    seen.kernels[name] += 1
-            elif begin <= event.start_ns() <= end:
+            name, kind = event.name(), event.activity_type()
+            if kind == "kernel":
+                seen.kernels[name] += 1
+            elif kind in ("cuda_runtime", "cuda_driver") and begin <= event.start_ns() <= end:
                 if WAITING.match(name):
                     seen.waits.append(name)
                 elif ALLOCATING.match(name):
                     seen.allocations.append(name)
+        assert any(event.activity_type() == "cuda_runtime" for event in events), "the profiler sees nothing of CUDA"
 
     @contextmanager
     def stream(self) -> Iterator[Any]:

@@ -32,7 +32,7 @@ def live(device: Device, captures: bool) -> None:
 
 @pytest.mark.parametrize("captures", [False, True], ids=["eager", "captured"])
 def test_optimizers_come_and_go(device: Device, captures: bool) -> None:
-    count = device.amount(1000 if not captures else 300, 100)
+    count = device.amount(1000 if not captures else 100, 100)
     for _ in range(count // 2):  # until caches are full
         live(device, captures)
     before = device.used()

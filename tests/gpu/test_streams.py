@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -247,7 +248,7 @@ print(optimizer.clock)
 @pytest.mark.gpu
 def test_after_a_fork(gpu: Device) -> None:
     """CUDA does not survive one: an error in the child, and the parent goes on."""
-    environment = {"PYTHONPATH": ":".join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=180, env=environment, check=False
     )
