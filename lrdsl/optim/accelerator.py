@@ -52,7 +52,7 @@ class Accelerator:
 
     def shared(self, size: int) -> Tensor:
         """Memory of the host that the device writes to."""
-        return torch.zeros(max(size, 8), dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        return torch.zeros(max(size, 8), dtype=torch.uint8, device="cpu", pin_memory=self.device.type == "cuda")
 
     def upload(self, to: int, source: Any) -> None:
         """Copy an array or a record; it may change at once."""

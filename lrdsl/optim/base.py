@@ -43,7 +43,7 @@ from lrdsl.optim.rehearsal import rehearse
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.stepper import Elsewhere, Stepper
-from lrdsl.optim.tensors import check_parameters
+from lrdsl.optim.tensors import CPU, check_parameters
 from lrdsl.schedule import Schedule
 
 T = TypeVar("T")
@@ -148,8 +148,8 @@ class Optimizer(Forecaster):
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
             undisturbed, device = False, self._device
-        elif device is not None and not capturing:
-            self._believe(device)
+        elif device is not None and device.keep and not capturing:
+            self._believe(device)  # there may have been replays, beside which this step counts
         scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         report = self._report_norm if self._listening and device is None else None
         try:
@@ -231,7 +231,7 @@ class Optimizer(Forecaster):
         if self._device is not None:
             return self._device.norm.clone()
         devices = [p.device for group in self.param_groups for p in group["params"]]
-        return torch.tensor(self._control.norm, dtype=torch.float64, device=devices[0] if devices else None)
+        return torch.tensor(self._control.norm, dtype=torch.float64, device=devices[0] if devices else CPU)
 
     # --- schedules ----------------------------------------------------------------------------------------------
 

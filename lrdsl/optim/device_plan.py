@@ -25,11 +25,12 @@ class DevicePlan:
         outs: The tensor of each cell that the device writes beside; or None.
         rates: What it reads.
         metrics: The optimizer's number of every metric there ever was; new ones are added.
+        measures: Whether an update reports the norm of its gradients.
 
     Attributes:
         cells, outs, rates: As given.
         record: What `State` and the launches refer to.
-        listens: Whether anything listens to the norm of the gradients.
+        listens: Whether anything is to hear the norm from every update.
         last: The slots that the schedules have.
         plain: Whether a step has nothing to do but the update.
     """
@@ -41,6 +42,7 @@ class DevicePlan:
         outs: Sequence[Tensor | None],
         rates: Sequence[TensorRate],
         metrics: dict[str, int],
+        measures: bool = True,
     ) -> None:
         self.cells, self.outs, self.rates = list(cells), list(outs), list(rates)
         self._accelerator = accelerator
@@ -88,7 +90,7 @@ class DevicePlan:
             accelerator.upload(base, block)
         self._slots_out[:] = slots
         self.last = slots.tobytes()
-        self.listens = any(metric == GRAD_NORM for _, metric, _ in heard)
+        self.listens = measures and any(metric == GRAD_NORM for _, metric, _ in heard)
         self.plain = not (self.listens or rates or any(out is not None for out in outs))
         self.record = Plan(
             *(base + begin for begin in begins[:4]),

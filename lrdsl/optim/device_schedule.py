@@ -48,6 +48,7 @@ class DeviceSchedule:
         n_groups: How many.
         control: Norm and skipped steps so far.
         before: What came before it.
+        measures: Whether an update reports the norm of its gradients.
 
     Attributes:
         accelerator: As given.
@@ -70,10 +71,11 @@ class DeviceSchedule:
         n_groups: int,
         control: Control,
         before: "DeviceSchedule | None" = None,
+        measures: bool = True,
     ) -> None:
-        self.former = before if before is not None and before.keep else None
+        self.former = before if before is None or before.keep else before.former
         self.accelerator, self.control = accelerator, control
-        self._params, self._groups = list(params), list(groups)
+        self._params, self._groups, self._measures = list(params), list(groups), measures
         sizes = {
             "state": ctypes.sizeof(State),
             "plan": ctypes.sizeof(Plan),
@@ -197,7 +199,12 @@ class DeviceSchedule:
 
     @property
     def exact(self) -> bool:
-        """Whether no step has run since `settle`, as far as the host has heard."""
+        """Whether no step has run since `settle`; waits if there may be replays, which the host does not count.
+
+        During a capture nobody can wait: then as far as the host has heard.
+        """
+        if self.keep and not self.capturing():
+            self.accelerator.wait()
         self._listen()
         return self._issued == self.rows.steps
 
@@ -241,7 +248,7 @@ class DeviceSchedule:
         """From now on these are scheduled, with the slots that their tracks have. Nothing is under way."""
         self.accelerator.wait()
         former = self.plan
-        self.plan = DevicePlan(self.accelerator, cells, outs, rates, self._metrics)
+        self.plan = DevicePlan(self.accelerator, cells, outs, rates, self._metrics, self._measures)
         self.accelerator.upload(self.tables.plan, self.plan.record)
         self.accelerator.wait()
         del former  # whose memory launches have read until here

@@ -21,6 +21,8 @@ from lrdsl.optim.native_step import NOWHERE, STEP_FLOAT64, Copies, NativeStep, i
 from lrdsl.optim.neighbours import ZERO, Control
 
 _version = attrgetter("_version")
+ADAM = 1
+"""The kind that may have amsgrad."""
 LATER = "call sync() right before the capture"
 
 
@@ -77,7 +79,7 @@ class DeviceStep(NativeStep):
     def catch_up(self, indices: Iterable[int], unstarted: set[Tensor]) -> None:
         """Before the rows of these parameters are filled again, read what the device wrote there."""
         rows = self._schedule.rows
-        if self._schedule.exact or not any(rows.present[index] for index in indices):
+        if not any(rows.present[index] for index in indices) or self._schedule.exact:
             return
         if self._schedule.capturing():
             raise RuntimeError(f"parameters, groups or state have changed since the last step: {LATER}")
@@ -172,7 +174,7 @@ class DeviceStep(NativeStep):
     def _gather(self, zero: bool) -> bool:
         if self._walk is None or self._is_miscounted():
             return False
-        found = self._walk.gather(zero, torch.get_num_threads())
+        found = self._walk.gather(zero, 1)  # threads would wait for each other longer than this takes
         self.outdated = found == self._module.CHANGED
         self._moved = self._moved or self._walk.moved
         return bool(found == self._module.APPLIED)
@@ -238,7 +240,7 @@ class DeviceStep(NativeStep):
         tables, capturing = self._tables()
         plain = schedule.plan.plain and not capturing
         formats = self._tables_of.formats | (self._module.PLAIN if plain else 0)
-        if (self._hypers.table["flags"] & AMSGRAD).any():
+        if (self._hypers.table["flags"] & AMSGRAD).any() or (capturing and self._kind == ADAM):  # it may come later
             formats |= self._module.AMSGRADS
         schedule.step(self._kind, formats, tables)
         if capturing:

@@ -47,7 +47,9 @@ class DeviceWriter:
         self._optimizer, self._bases = optimizer, bases
         self._host = HostWriter(optimizer, bindings, bases)
         count = len(optimizer.param_groups)
-        self._schedule = DeviceSchedule(accelerator, module, (), (), count, Control(Neighbours()))
+        # The optimizer beside it knows no norm: only what is observed is one.
+        control = Control(Neighbours())
+        self._schedule = DeviceSchedule(accelerator, module, (), (), count, control, measures=False)
         self._outs: list[Any] = []
 
     def succeed(self, bindings: Sequence[Binding]) -> "DeviceWriter":

@@ -150,7 +150,7 @@ class NativeStep:
             self._places = list(map(Tensor.data_ptr, self._held))
         if self._walk is None and self.walks and not walk_obstacle(self._module, batch.params, self.device):
             self._state = state
-            groups, keys = batch.param_groups, torch_abi.keys(self.device.type)
+            groups, keys = batch.param_groups, torch_abi.keys(str(self.device))
             self._walk = self._module.Walk(groups, batch.params, state, Tensor, _address(rows), keys, self.remote)
         if self._walk is not None:
             detours = [index for index in indirect if batch.params[index].numel()]
@@ -274,7 +274,7 @@ def walk_obstacle(module: ModuleType, params: Sequence[Tensor], device: torch.de
     """Why these parameters are walked in Python; empty if the compiled walk can be used."""
     if special := next((type(p).__name__ for p in params if type(p) not in (Tensor, Parameter)), ""):
         return f"there are parameters of type {special}"
-    return torch_abi.obstacle(module, device.type)
+    return torch_abi.obstacle(module, str(device))
 
 
 def is_direct(p: Tensor) -> bool:

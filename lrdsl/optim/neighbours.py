@@ -134,7 +134,7 @@ def check_switch(name: str, value: object) -> None:
 def norm_of(grads: Iterable[Tensor], scale: float | None) -> float:
     """The 2-norm of all gradients, unscaled."""
     norms = [torch.linalg.vector_norm(grad.detach(), dtype=torch.float64) for grad in grads]
-    norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros((), dtype=torch.float64)
+    norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros((), dtype=torch.float64, device=CPU)
     return (norm if scale is None else norm / scale).item()
 
 
@@ -144,5 +144,5 @@ def _cell(name: str, value: object, device: torch.device) -> Tensor | None:
         return None
     if not isinstance(value, Tensor | Real) or (isinstance(value, Tensor) and value.numel() != 1):
         raise ValueError(f"expected {name} to be one number, got {value!r}")
-    tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+    tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value), device=CPU)
     return tensor.to(device, torch.float32)

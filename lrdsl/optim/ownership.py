@@ -268,5 +268,5 @@ def _agree(value: float, theirs: object, own: Tensor | None) -> bool:
         return False
     dtypes = [tensor.dtype for tensor in (theirs, own) if isinstance(tensor, Tensor)]
     coarsest = min(dtypes, key=lambda dtype: dtype.itemsize, default=torch.float64)
-    ours, said = (torch.tensor(float(side), dtype=coarsest) for side in (value, theirs))
+    ours, said = (torch.tensor(float(side), dtype=coarsest, device="cpu") for side in (value, theirs))
     return bool(ours == said)

@@ -29,7 +29,7 @@ def obstacle(module: ModuleType, device: str = "cpu") -> str:
 
     Args:
         module: The extension, whose ``bind_torch`` is called.
-        device: Where the tensors are.
+        device: Where the tensors are, with its index: no other device is to be woken up.
     """
     if device != "cpu":
         return obstacle(module) or _difference(module, device)
@@ -40,10 +40,11 @@ def obstacle(module: ModuleType, device: str = "cpu") -> str:
     offset, keys_offset = _offset(), _keys_offset()
     if offset is None or keys_offset is None:
         return f"a tensor of torch {torch.__version__} keeps its handle or its keys in an unknown place"
-    module.bind_torch(addresses, offset, keys_offset, keys("cpu"), torch.empty(0))
+    module.bind_torch(addresses, offset, keys_offset, keys("cpu"), torch.empty(0, device="cpu"))
     return _difference(module, "cpu")
 
 
+@cache
 def keys(device: str) -> int:
     """The dispatch keys of a plain dense tensor on a device."""
     with torch.inference_mode(False):
@@ -77,7 +78,8 @@ def _libraries() -> tuple[ctypes.CDLL, ...]:
 
 def _offset() -> int | None:
     """Where in a tensor's object its handle lies: at the one word that holds what ``_cdata`` says."""
-    probe, other = torch.zeros(2), Parameter(torch.zeros(3))
+    with torch.device("cpu"):
+        probe, other = torch.zeros(2), Parameter(torch.zeros(3))
     word = ctypes.sizeof(ctypes.c_void_p)
     for offset in range(object.__basicsize__, Tensor.__basicsize__, word):
         if all(ctypes.c_void_p.from_address(id(t) + offset).value == t._cdata for t in (probe, other)):
@@ -91,7 +93,8 @@ def _keys(tensor: Tensor) -> int:
 
 def _keys_offset() -> int | None:
     """Where in a tensor its dispatch keys lie: at the one word that holds what torch says they are."""
-    probes = torch.zeros(2), torch._neg_view(torch.zeros(2)), torch.zeros(1, dtype=torch.bfloat16, device="meta")
+    with torch.device("cpu"):
+        probes = torch.zeros(2), torch._neg_view(torch.zeros(2)), torch.zeros(1, dtype=torch.bfloat16, device="meta")
     for offset in range(0, LARGEST_TENSOR, 8):
         if all(ctypes.c_uint64.from_address(t._cdata + offset).value == _keys(t) for t in probes):
             return offset
@@ -163,7 +166,8 @@ def _description(tensor: Tensor, device: str) -> tuple[object, ...]:
     """What the extension must say of it."""
     grad = tensor.grad
     special = tensor.is_neg() or tensor.is_conj() or tensor.is_inference() or isinstance(tensor, _Dispatching)
-    if special or tensor.layout != torch.strided or tensor.device.type != device:
+    elsewhere = tensor.device.type != torch.device(device).type
+    if special or tensor.layout != torch.strided or elsewhere:
         return False, grad is not None
     return (
         True,

@@ -221,6 +221,49 @@ def test_eager_steps_between_replays(kind: str) -> None:
     assert told(graphed) == told(eager)
 
 
+def _another_buffer(optimizer: Any) -> None:
+    own = optimizer.state[members(optimizer)[1]]
+    own["exp_avg"] = own["exp_avg"].clone()
+
+
+def _thawed(optimizer: Any) -> None:
+    """Rows on either side of one that has been stepped."""
+    for p in members(optimizer):
+        p.requires_grad_(True)
+    fill(optimizer, 0)
+
+
+UNHEARD: dict[str, Callable[[Any], Any]] = {
+    "state replaced": _another_buffer,
+    "more parameters": _thawed,
+    "init_state": lambda optimizer: optimizer.init_state(),
+}
+
+
+@pytest.mark.parametrize("lag", [0, 100])
+@pytest.mark.parametrize("event", UNHEARD)
+def test_replays_that_the_host_has_not_heard_of(event: str, lag: int) -> None:
+    optimizer = make("adamw", schedule="linear(40)")
+    params = members(optimizer)
+    fill(optimizer, 0)
+    if event == "more parameters":
+        for p in (params[0], params[2]):
+            p.grad = None
+            p.requires_grad_(False)
+    optimizer.step()
+    with capture(optimizer) as replay:
+        optimizer.step()
+    optimizer.sync()
+    handle(optimizer).lag = lag
+    for _ in range(5):
+        replay[0]()
+    UNHEARD[event](optimizer)
+    optimizer.step()
+    optimizer.sync()
+    assert (optimizer.state[params[1]]["step"], optimizer.clock) == (7, 7)
+    assert optimizer._device.rows.table["step"][1] == 7
+
+
 def test_several_steps_in_a_capture() -> None:
     graphed, eager = (make("adamw", backend, schedule="linear(40)") for backend in ("emulated", "native"))
     graphed.init_state()
@@ -353,10 +396,40 @@ def test_a_captured_step_outlives_its_groups() -> None:
     optimizer.init_state()
     replay = captured(optimizer)
     optimizer.add_param_group({"params": [Parameter(torch.ones(3))]})
-    former = optimizer._device.former
+    former = weakref.ref(optimizer._device.former)
+    optimizer.add_param_group({"params": [Parameter(torch.ones(4))]})
     gc.collect()
-    assert former is not None and former.keep
+    assert former() is not None and former().keep
     replay()
+
+
+def test_amsgrad_after_a_capture() -> None:
+    """Kernels are made for it or not, and a graph has the one it was captured with."""
+    module, formats = native.extension(), list[int]()
+    assert module is not None
+    for kind, wanted in (("adamw", [0, module.AMSGRADS]), ("amsgrad", [module.AMSGRADS] * 2), ("momentum", [0, 0])):
+        optimizer = make(kind)
+        optimizer.init_state()
+        optimizer._device.accelerator.handle = Seen(handle(optimizer), formats)
+        fill(optimizer, 0)
+        formats.clear()
+        optimizer.step()
+        captured(optimizer)
+        assert [found & module.AMSGRADS for found in formats] == wanted
+
+
+class Seen:
+    """A device whose steps somebody looks at."""
+
+    def __init__(self, device: Any, formats: list[int]) -> None:
+        self._device, self._formats = device, formats
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._device, name)
+
+    def step(self, kind: int, formats: int, *rest: int) -> None:
+        self._formats.append(formats)
+        self._device.step(kind, formats, *rest)
 
 
 # --- what is handed over --------------------------------------------------------------------------------------------
@@ -377,6 +450,23 @@ def test_two_launches(groups: int, text: str) -> None:
         after = handle(optimizer).launches, handle(optimizer).uploads
         assert after[0] - before[0] == 2
         assert step == 0 or after[1] == before[1]
+
+
+def test_the_walk_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer, threads = make("adamw"), []
+    fill(optimizer, 0)
+    optimizer.step()
+    backend = optimizer._stepper.backend
+    walk = SimpleNamespace(
+        gather=lambda zero, count: (threads.append(count), native_walk.gather(zero, count))[1],
+        written=lambda zero: native_walk.written(zero),
+        holds=lambda: True,
+        moved=False,
+    )
+    native_walk = backend._walk
+    monkeypatch.setattr(backend, "_walk", walk)
+    optimizer.step()
+    assert threads == [1]
 
 
 def test_only_what_has_changed_is_handed_over() -> None:
@@ -401,8 +491,28 @@ def test_only_what_has_changed_is_handed_over() -> None:
     assert uploads() == 2
     groups[0]["weight_decay"] = 0.5
     assert uploads() == 0
-    members(optimizer)[0].grad = None
+    former, members(optimizer)[0].grad = members(optimizer)[0].grad, None  # kept, so that the next one is elsewhere
     assert uploads() == 1  # where the gradient is
+    del former
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_one_look_at_the_device(moved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And of gradients that moved, only where they are is handed over."""
+    optimizer = make("adamw", schedule=PLATEAU)
+    fill(optimizer, 0)
+    optimizer.step()
+    schedule, looks, kept = optimizer._device, [], []
+    monkeypatch.setattr(schedule, "_listen", lambda look=schedule._listen: (looks.append(1), look())[1])
+    for step in range(5):
+        if moved:
+            kept += [p.grad for p in members(optimizer)]
+            optimizer.zero_grad()
+            fill(optimizer, step)
+        looks.clear()
+        before = handle(optimizer).uploads
+        optimizer.step()
+        assert (len(looks), handle(optimizer).uploads - before) == (1, int(moved))
 
 
 def test_nothing_scheduled_is_one_stretch() -> None:

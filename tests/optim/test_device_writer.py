@@ -64,6 +64,24 @@ def test_as_on_the_host(device: Any) -> None:
     assert ours.get_last_lr() != [0.05, 0.1]  # the reports counted
 
 
+def test_only_what_is_observed_is_a_norm(device: Any) -> None:
+    """The optimizer beside it knows none that every update could report."""
+    ours, host = both("hold() | plateau(metric=grad_norm, patience=1, factor=0.5)")
+
+    def steps(count: int) -> None:
+        for side in (ours, host):
+            for _ in range(count):
+                side.optimizer.step()
+                side.step()
+
+    for value, wanted in ((1.0, [0.1, 0.2]), (2.0, [0.1, 0.2]), (2.0, [0.05, 0.1])):
+        for side in (ours, host):
+            side.observe(torch.tensor(value), "grad_norm")
+        steps(4)
+        ours.sync()
+        assert rates(ours) == rates(host) == pytest.approx(wanted)
+
+
 def test_the_tensors_stay(device: Any) -> None:
     scheduler = made()
     tensors = [group["lr"] for group in scheduler.optimizer.param_groups]

@@ -15,6 +15,7 @@ from torch.nn import Parameter  # noqa: E402
 import lrdsl  # noqa: E402
 from lrdsl.evaluators import native  # noqa: E402
 from lrdsl.optim import torch_abi  # noqa: E402
+from lrdsl.optim.native_step import walk_obstacle  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
     KINDS,
     STEPS,
@@ -324,6 +325,19 @@ def test_gradients_taken_away_meanwhile(size: int, walk: str) -> None:
         over.set()
         thread.join()
     assert p.unique().tolist() == [-31.0]
+
+
+def test_no_other_device_is_woken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``cuda`` without an index is the current device, which need not be that of the parameters."""
+    devices: list[str] = []
+    monkeypatch.setattr(torch_abi, "obstacle", lambda module, device: devices.append(device) or "")
+    assert walk_obstacle(native.extension(), [], torch.device("cuda", 3)) == ""  # type: ignore[arg-type]
+    monkeypatch.undo()
+    for _ in range(2):
+        assert torch_abi.keys("meta") == torch_abi.keys("meta:0") != torch_abi.keys("cpu")
+    assert devices == ["cuda:3"]
+    made = torch_abi.keys.cache_info().misses
+    assert torch_abi.keys("meta:0") and torch_abi.keys.cache_info().misses == made
 
 
 # --- another torch --------------------------------------------------------------------------------------------------
