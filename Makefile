@@ -2,6 +2,7 @@
 #
 #   make run                                  set up, then train the first example
 #   make test                                 set up, then the whole test suite
+#   make gpu                                  the tests that need a CUDA device, and those under its sanitizers
 #   make VENV=path/to/env TORCH=skip test     use the torch that is in that environment
 
 PY = python3
@@ -55,6 +56,15 @@ bench: $(INSTALLED)
 .PHONY: bench-gpu
 bench-gpu: $(INSTALLED)
 	$(PYTHON) -m benchmarks.gpu
+
+# With CUDA, wherever there is a toolkit. Without a device it says how many tests were not run.
+.PHONY: gpu
+gpu: export LRDSL_CUDA ?= $(if $(or $(CUDACXX),$(CUDA_HOME),$(shell command -v nvcc)),on,auto)
+gpu: $(INSTALLED)
+	@[ "$$LRDSL_CUDA" != on ] || $(PYTHON) -c 'import lrdsl._C_cuda' 2>/dev/null || \
+	  { rm -f $(INSTALLED); $(MAKE) $(INSTALLED); }
+	$(PYTHON) -m pytest -m gpu
+	PYTHON=$(PYTHON) sh tools/sanitize.sh
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check

@@ -170,6 +170,10 @@ LRDSL_BODY void apply(const Tables& t, const Part& part, int thread, const Updat
 
 struct SgdRule {
   static LRDSL_BODY Bias bias(const Hyper&, const TensorRow& row) { return {{}, (row.flags & STARTED) != 0}; }
+  // The same, from that of a row with the same group and step.
+  static LRDSL_BODY Bias shared(const Bias& other, const TensorRow& row) {
+    return {other.factors, (row.flags & STARTED) != 0};
+  }
 
   template <int FORMATS, class P, class G, bool MASTER>
   static LRDSL_BODY void run(const Tables& t, const Hyper& hyper, const Bias& bias, const Part& part, int thread) {
@@ -187,6 +191,7 @@ struct AdamRule {
   static LRDSL_BODY Bias bias(const Hyper& hyper, const TensorRow& row) {
     return {adam_factors(hyper, row.step), (row.flags & STARTED) != 0};
   }
+  static LRDSL_BODY Bias shared(const Bias& other, const TensorRow& row) { return SgdRule::shared(other, row); }
 
   template <int FORMATS, class P, class G, bool MASTER>
   static LRDSL_BODY void run(const Tables& t, const Hyper& hyper, const Bias& bias, const Part& part, int thread) {

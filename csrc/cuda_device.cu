@@ -1,4 +1,5 @@
 #include <cuda_runtime.h>
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <cstring>
@@ -20,6 +21,18 @@ void check(cudaError_t status, const char* what) {
 
 cudaStream_t stream_of(uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
+// Whether this process uses a device already. To make one current is to use it, and takes hundreds of MB there.
+bool in_use(int device) {
+  using Ask = int (*)(int, unsigned*, int*);
+  static const auto ask = [] {
+    void* const driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    return driver == nullptr ? nullptr : reinterpret_cast<Ask>(dlsym(driver, "cuDevicePrimaryCtxGetState"));
+  }();
+  unsigned flags = 0;
+  int active = 0;
+  return ask == nullptr || ask(device, &flags, &active) != 0 || active != 0;
+}
+
 // Makes a device current, and leaves the one that was.
 class Current {
  public:
@@ -28,7 +41,7 @@ class Current {
     if (before_ != index_) check(cudaSetDevice(index_), "changing the device");
   }
   ~Current() {
-    if (before_ != index_) cudaSetDevice(before_);
+    if (before_ != index_ && in_use(before_)) cudaSetDevice(before_);
   }
   Current(const Current&) = delete;
   Current& operator=(const Current&) = delete;
@@ -37,7 +50,8 @@ class Current {
   int index_, before_ = 0;
 };
 
-// What this thread does is no part of a capture, and does not end one.
+// Lets this thread do what might, for all CUDA knows, disturb a capture that is under way somewhere: torch captures in
+// the mode that forbids it to all threads.
 class Uncaptured {
  public:
   Uncaptured() { cudaThreadExchangeStreamCaptureMode(&mode_); }
@@ -112,22 +126,27 @@ const void* advance_function() {
   return reinterpret_cast<const void*>(&advance_kernel<Rule>);
 }
 
-std::vector<const void*> all_functions() {
+// Kernels that evaluate, and whose first argument are the tables.
+std::vector<const void*> evaluating_functions() {
   std::vector<const void*> all = {norm_function<SgdRule>(),
                                   norm_function<AdamRule>(),
                                   advance_function<SgdRule>(),
                                   advance_function<AdamRule>(),
                                   reinterpret_cast<const void*>(&report_kernel),
                                   reinterpret_cast<const void*>(&report_number_kernel),
-                                  reinterpret_cast<const void*>(&schedule_kernel),
-                                  reinterpret_cast<const void*>(&evaluate_kernel)};
-  for (const auto* kernels :
-       {&updates<SgdRule>(), &updates<AdamRule>(), &updates_at_once<SgdRule>(), &updates_at_once<AdamRule>()})
+                                  reinterpret_cast<const void*>(&schedule_kernel)};
+  for (const auto* kernels : {&updates_at_once<SgdRule>(), &updates_at_once<AdamRule>()})
     for (const Kernel& kernel : *kernels) all.push_back(kernel.function);
   return all;
 }
 
-constexpr int NORM_BLOCKS = 4;  // on a multiprocessor
+std::vector<const void*> other_functions() {
+  std::vector<const void*> all = {reinterpret_cast<const void*>(&evaluate_kernel)};
+  for (const auto* kernels : {&updates<SgdRule>(), &updates<AdamRule>()})
+    for (const Kernel& kernel : *kernels) all.push_back(kernel.function);
+  return all;
+}
+
 constexpr size_t SMALL_STAGING = size_t{1} << 16, MOST_STAGINGS = 64;
 
 }  // namespace
@@ -154,9 +173,9 @@ struct CudaStream {
     ++device.launches;
   }
 
-  // As many blocks as there is work for, but no more than run at a time.
-  int64_t blocks_for(const Tables& t, int resident) const {
-    return std::clamp<int64_t>(t.n_chunks, 1, static_cast<int64_t>(device.multiprocessors_) * resident);
+  // As many blocks as there is work for, and some beside, but no more than run at a time.
+  int64_t blocks_for(const Tables& t, int resident, int64_t beside = 0) const {
+    return std::clamp<int64_t>(t.n_chunks + beside, 1, static_cast<int64_t>(device.multiprocessors_) * resident);
   }
 
   template <class Rule>
@@ -172,7 +191,7 @@ struct CudaStream {
   template <class Rule>
   void update(const Tables& t, int formats, bool early) const {
     const Kernel& kernel = made_for(formats, updates<Rule>());
-    launch(kernel.function, blocks_for(t, kernel.blocks), early, t);
+    launch(kernel.function, blocks_for(t, kernel.blocks, 1), early, t);
   }
 
   template <class Rule>
@@ -186,6 +205,7 @@ struct CudaStream {
 
 CudaDevice::CudaDevice(int index) : index_(index) {
   const Current current(index_);
+  const Uncaptured uncaptured;
   int major = 0;
   check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index_), "asking about the device");
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index_), "asking about the device");
@@ -223,6 +243,7 @@ uintptr_t CudaDevice::allocate(size_t size) const {
 }
 
 void CudaDevice::free(uintptr_t address) const {
+  const Current current(index_);
   const Uncaptured uncaptured;
   cudaFree(reinterpret_cast<void*>(address));
   cudaGetLastError();
@@ -259,11 +280,11 @@ CudaDevice::Staging& CudaDevice::staging(size_t size) {
 void CudaDevice::upload(uintptr_t to, uintptr_t source, size_t size, uintptr_t stream) {
   if (size == 0) return;
   const Current current(index_);
+  const Uncaptured uncaptured;
   void* const target = reinterpret_cast<void*>(to);
   const void* const from = reinterpret_cast<const void*>(source);
   ++uploads;
   if (capturing(stream)) {
-    const Uncaptured uncaptured;
     const auto aside = static_cast<cudaStream_t>(aside_);
     check(cudaMemcpyAsync(target, from, size, cudaMemcpyHostToDevice, aside), "copying to the device");
     check(cudaStreamSynchronize(aside), "copying to the device");
@@ -279,6 +300,7 @@ void CudaDevice::upload(uintptr_t to, uintptr_t source, size_t size, uintptr_t s
 void CudaDevice::download(uintptr_t to, uintptr_t source, size_t size, uintptr_t stream) const {
   refuse_in_capture(stream);
   const Current current(index_);
+  const Uncaptured uncaptured;
   if (size != 0)
     check(cudaMemcpyAsync(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(source), size,
                           cudaMemcpyDeviceToHost, stream_of(stream)),
@@ -294,22 +316,24 @@ void CudaDevice::refuse_in_capture(uintptr_t stream) const {
 void CudaDevice::synchronize(uintptr_t stream) const {
   refuse_in_capture(stream);
   const Current current(index_);
+  const Uncaptured uncaptured;
   check(cudaStreamSynchronize(stream_of(stream)), "waiting for the device");
 }
 
 void CudaDevice::preload() const {
   const Current current(index_);
-  for (const void* const function : all_functions()) {
-    cudaFuncAttributes attributes;
+  const Uncaptured uncaptured;
+  cudaFuncAttributes attributes;
+  for (const void* const function : other_functions())
     check(cudaFuncGetAttributes(&attributes, function), "loading a kernel");
-  }
-  // The evaluator's stack is more than a driver sets aside at first; it makes room when such a kernel first runs.
-  int64_t none = 0;
-  uint64_t nowhere = 0;
-  void* arguments[] = {&nowhere, &nowhere, &nowhere, &none, &nowhere};
+  // The evaluator's stack is more than a driver sets aside at first; it makes room, and waits for the device, when such
+  // a kernel first runs.
+  Tables trial{};
+  int64_t nothing = 0;
+  void* arguments[] = {&trial, &nothing, &nothing, &nothing};
   const auto aside = static_cast<cudaStream_t>(aside_);
-  check(cudaLaunchKernel(reinterpret_cast<const void*>(&evaluate_kernel), dim3(1), dim3(THREADS), arguments, 0, aside),
-        "launching a kernel");
+  for (const void* const function : evaluating_functions())
+    check(cudaLaunchKernel(function, dim3(1), dim3(THREADS), arguments, 0, aside), "launching a kernel");
   check(cudaStreamSynchronize(aside), "waiting for the device");
 }
 

@@ -20,16 +20,23 @@ __device__ __forceinline__ void wait_for_last() {
 #endif
 }
 
+constexpr int NORM_BLOCKS = 4;  // on a multiprocessor
+
+// Whether a kernel is only being loaded.
+__device__ __forceinline__ bool is_trial(const Tables& t) { return t.state == nullptr; }
+
 template <class Rule>
-__global__ void __launch_bounds__(THREADS) norm_kernel(const __grid_constant__ Tables t, bool advances) {
+__global__ void __launch_bounds__(THREADS, NORM_BLOCKS) norm_kernel(const __grid_constant__ Tables t, bool advances) {
   __shared__ Shared shared;
   let_next_come();
+  if (is_trial(t)) return;
   norm<Rule>(CudaGrid(), t, shared, advances);
 }
 
 template <class Rule>
 __global__ void __launch_bounds__(THREADS) advance_kernel(const __grid_constant__ Tables t) {
   let_next_come();
+  if (is_trial(t)) return;
   advance<Rule>(CudaGrid(), t);
 }
 
@@ -43,20 +50,24 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) update_kernel(const __grid_co
 template <class Rule, int FORMATS, int BLOCKS>
 __global__ void __launch_bounds__(THREADS, BLOCKS) update_at_once_kernel(const __grid_constant__ Tables t) {
   __shared__ Shared shared;
+  if (is_trial(t)) return;
   update_at_once<Rule, FORMATS>(CudaGrid(), t, shared);
 }
 
 static __global__ void __launch_bounds__(THREADS)
     report_kernel(const __grid_constant__ Tables t, int64_t metric, uint64_t value, int32_t dtype) {
+  if (is_trial(t)) return;
   report(CudaGrid(), t, metric, number_at(value, dtype));
 }
 
 static __global__ void __launch_bounds__(THREADS)
     report_number_kernel(const __grid_constant__ Tables t, int64_t metric, double value) {
+  if (is_trial(t)) return;
   report(CudaGrid(), t, metric, value);
 }
 
 static __global__ void __launch_bounds__(THREADS) schedule_kernel(const __grid_constant__ Tables t, bool advances) {
+  if (is_trial(t)) return;
   schedule(CudaGrid(), t, advances);
 }
 

@@ -124,11 +124,21 @@ static LRDSL_ASIDE void commit(const Grid& grid, const Tables& t) {
     }
   });
   grid.each_thread([&](int thread) {
-    for (int64_t i = thread; i < t.n_rows; i += THREADS) {
+    // Rows that follow each other mostly share group and step, and then the powers: each thread has such a stretch.
+    const int64_t each = (t.n_rows + THREADS - 1) / THREADS;
+    const int64_t begin = thread * each, end = begin + each < t.n_rows ? begin + each : t.n_rows;
+    const TensorRow* known = nullptr;
+    for (int64_t i = begin; i < end; ++i) {
       TensorRow& row = t.rows[i];
       if (t.gradients[i].place == 0) continue;
-      if (t.biases != nullptr) t.biases[i] = bias_of<Rule>(t.hypers[row.group], row);
-      count(row, t.hypers[row.group].momentum);
+      const Hyper& hyper = t.hypers[row.group];
+      if (t.biases != nullptr) {
+        // `known` has been counted since.
+        const bool same = known != nullptr && known->group == row.group && known->step == row.step + 1;
+        t.biases[i] = same ? Rule::shared(t.biases[known - t.rows], row) : bias_of<Rule>(hyper, row);
+        known = &row;
+      }
+      count(row, hyper.momentum);
     }
   });
   grid.one_thread([&] {

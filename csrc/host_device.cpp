@@ -57,10 +57,25 @@ void HostDevice::launch(int64_t kernels, const std::function<void(const HostStre
   graphs_.back().push_back(run);
 }
 
+namespace {
+
+// A device runs a kernel made for these formats only; here one kernel runs them all, so this is asked.
+void check_formats(int kind, int formats, const Tables& t) {
+  for (int64_t i = 0; i < t.n_rows; ++i) {
+    if (t.gradients[i].place == 0) continue;
+    const bool amsgrad = kind == static_cast<int>(Rule::ADAM) && (t.hypers[t.rows[i].group].flags & AMSGRAD) != 0;
+    const int needed = format_of(t.rows[i], t.gradients[i]) | (amsgrad ? AMSGRADS : 0);
+    if ((needed & ~formats) != 0) throw std::logic_error("the kernel of this launch is not made for a row of it");
+  }
+}
+
+}  // namespace
+
 void HostDevice::step(int kind, int formats, const Tables& t, uintptr_t) {
   const bool ticket = takes_ticket(variant, formats);
   const bool measures = (t.control.flags & MEASURE) != 0;
   launch(ticket && !measures ? 1 : 2, [=, how = variant](const HostStream& stream) {
+    check_formats(kind, formats, t);
     kind == static_cast<int>(Rule::SGD) ? launch_step<SgdRule>(stream, how, formats, t)
                                         : launch_step<AdamRule>(stream, how, formats, t);
   });

@@ -37,14 +37,15 @@ LRDSL_BODY void advance(const Grid& grid, const Tables& t) {
   commit<Rule>(grid, t);
 }
 
-// After advance. One of its blocks, while the others go on, tells the host.
+// After advance. Its last block only tells the host, while the others go on.
 template <class Rule, int FORMATS, class Grid>
 LRDSL_BODY void update(const Grid& grid, const Tables& t) {
   const bool skip = skips(control_of(t)), zero = (t.control.flags & ZERO) != 0;
+  const int64_t workers = grid.blocks() == 1 ? 1 : grid.blocks() - 1;
   if (grid.block() == grid.blocks() - 1) reflect(grid, t, !skip);
-  if (skip && !zero) return;
+  if (grid.block() >= workers || (skip && !zero)) return;
   grid.each_thread([&](int thread) {
-    for (int64_t c = grid.block(); c < t.n_chunks; c += grid.blocks()) {
+    for (int64_t c = grid.block(); c < t.n_chunks; c += workers) {
       const Chunk chunk = t.chunks[c];
       if (skip) {
         clear_chunk(t, chunk, thread);
@@ -118,6 +119,26 @@ LRDSL_BODY void halve(const Grid& grid, T* lanes) {
   }
 }
 
+template <class T, class G>
+LRDSL_BODY T sum_of_part(const G* g, int count, int lane) {
+  T sum = 0;
+  for (int i = lane; i < count; i += LANES) tally(sum, load(g[i]));
+  return sum;
+}
+
+// The same of NORM_CHUNK elements, with all loads under way at once.
+template <class T, class G>
+LRDSL_BODY T sum_of_whole(const G* g, int lane) {
+  constexpr int EACH = static_cast<int>(NORM_CHUNK / LANES);
+  G loaded[EACH];
+  LRDSL_UNROLL
+  for (int k = 0; k < EACH; ++k) loaded[k] = g[lane + k * LANES];
+  T sum = 0;
+  LRDSL_UNROLL
+  for (int k = 0; k < EACH; ++k) tally(sum, load(loaded[k]));
+  return sum;
+}
+
 template <class Grid, class G>
 LRDSL_BODY void measure(const Grid& grid, Shared& shared, const G* g, int64_t n, double* partial) {
   using T = Opmath<G>;
@@ -125,9 +146,7 @@ LRDSL_BODY void measure(const Grid& grid, Shared& shared, const G* g, int64_t n,
   for (int64_t begin = 0; begin < n; begin += NORM_CHUNK, g += NORM_CHUNK, ++partial) {
     const int count = static_cast<int>(NORM_CHUNK < n - begin ? NORM_CHUNK : n - begin);
     grid.each_thread([&](int lane) {
-      T sum = 0;
-      for (int i = lane; i < count; i += LANES) tally(sum, load(g[i]));
-      lanes[lane] = sum;
+      lanes[lane] = count == NORM_CHUNK ? sum_of_whole<T>(g, lane) : sum_of_part<T>(g, count, lane);
     });
     halve(grid, lanes);
     grid.one_thread([&] { *partial = static_cast<double>(lanes[0]); });

@@ -13,6 +13,8 @@ from lrdsl import build_record
 INSUFFICIENT_DRIVER = 35
 NO_DEVICE = 100
 NO_KERNEL_IMAGE = 209
+INVALID_FUNCTION = 98  # how some drivers say the same
+NEWER_PTX = 222
 
 
 def explain(
@@ -37,13 +39,13 @@ def explain(
         return ""
     if status == INSUFFICIENT_DRIVER and driver == 0:
         return "there is no NVIDIA driver"
-    if status == INSUFFICIENT_DRIVER:
+    if status in (INSUFFICIENT_DRIVER, NEWER_PTX):
         # Any driver of a major version serves all of its minor ones.
         needed, older = runtime // 1000, ", or build with CUDA 12" if runtime >= 13000 and driver >= 12000 else ""
         return f"the driver supports CUDA {version(driver)}, this build needs {needed}.0: update the driver{older}"
     if status == NO_DEVICE:
         return "there is no CUDA device"
-    if status == NO_KERNEL_IMAGE:
+    if status in (NO_KERNEL_IMAGE, INVALID_FUNCTION):
         number = "{}{}".format(*capability) if capability else "NN"
         return (
             f"there is no kernel image for sm_{number}: built for {', '.join(architectures)}; "
@@ -82,7 +84,7 @@ def reason(index: int = 0) -> str:
     capability = None
     if status == 0:
         status = module.preload(index)
-        capability = module.capability(index) if status == NO_KERNEL_IMAGE else None
+        capability = module.capability(index) if status else None
     return explain(
         status,
         module.driver_version(),

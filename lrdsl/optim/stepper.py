@@ -250,7 +250,7 @@ class Stepper:
             ValueError, TypeError: It cannot be used.
         """
         self._hypers.read()
-        if self._schedule is not None and self._is_planned():
+        if self._schedule is not None:
             self._schedule.flush(self._hypers.table, self._hypers.tensor_rates)
             self._schedule.update(self._hypers.table, self._hypers.tensor_rates)
 

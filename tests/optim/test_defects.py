@@ -12,6 +12,11 @@ torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 from torch.nn import Parameter  # noqa: E402
 
 import lrdsl  # noqa: E402
+
+# These are tested among their like.
+from tests.gpu.test_errors import test_no_kernel_image_message  # noqa: E402, F401
+from tests.gpu.test_graphs import test_graph_equals_eager as test_graph_equals_eager_1000  # noqa: E402, F401
+from tests.gpu.test_graphs import test_wd_live_in_graph  # noqa: E402, F401
 from tests.optim.peers import (  # noqa: E402
     HALVES,
     KINDS,
@@ -23,8 +28,6 @@ from tests.optim.peers import (  # noqa: E402
     parameters,
     twins,
 )
-
-# These are tested among their like.
 from tests.optim.test_amp import test_found_inf_0_1_2, test_overflow_first_step  # noqa: E402, F401
 
 if not WITHOUT_NATIVE:
@@ -215,25 +218,3 @@ def test_no_recompile_1000_steps(backend: str) -> None:
     assert counters["stats"]["unique_graphs"] == seen and not counters["recompiles"]
     assert optimizer.clock == 1000
     torch._dynamo.reset()
-
-
-def _needs_a_gpu() -> None:
-    pytest.skip("not run: needs a GPU" if not torch.cuda.is_available() else "not run: there is no CUDA step")
-
-
-@pytest.mark.gpu
-def test_wd_live_in_graph() -> None:
-    """On the host: `test_graph_follows_schedule` of ``tests/native/test_emulation.py``."""
-    _needs_a_gpu()
-
-
-@pytest.mark.gpu
-def test_graph_equals_eager_1000() -> None:
-    """On the host: `test_graph_follows_schedule` of ``tests/native/test_emulation.py``."""
-    _needs_a_gpu()
-
-
-@pytest.mark.gpu
-def test_no_kernel_image_message() -> None:
-    """Only a device can lack a kernel."""
-    _needs_a_gpu()

@@ -12,6 +12,8 @@ from torch import distributed  # noqa: E402
 from torch.nn import Parameter  # noqa: E402
 
 from lrdsl.optim.tensors import check_gradient  # noqa: E402
+from tests.gpu import test_graphs as graphs  # noqa: E402
+from tests.gpu import test_streams as streams  # noqa: E402
 from tests.optim.inputs import CORRECT, REFUSED  # noqa: E402
 from tests.optim.matrix import correct, refused  # noqa: E402
 from tests.optim.peers import (  # noqa: E402
@@ -126,16 +128,16 @@ FAILS = {
 }
 """What it says must be one clear error."""
 
-NEEDS_A_GPU = [
-    "several devices",
-    "non-default stream",
-    "inside capture",
-    "inside torch.compile",
-    "to(device) with state",
-    "add_param_group or first step while capturing",
-    "CUDA after fork",
-]
-"""What it says of CUDA alone."""
+ON_A_GPU = {
+    "several devices": streams.test_several_devices,
+    "non-default stream": streams.test_another_stream,
+    "inside capture": graphs.test_graph_equals_eager,
+    "inside torch.compile": streams.test_beside_a_compiled_model,
+    "to(device) with state": streams.test_to_a_device_with_state,
+    "add_param_group or first step while capturing": graphs.test_no_first_step_in_a_capture,
+    "CUDA after fork": streams.test_after_a_fork,
+}
+"""What it says of CUDA alone, and where it is tested."""
 
 
 @pytest.fixture(autouse=True)
@@ -164,16 +166,15 @@ def test_refused(name: str, backend: str) -> None:
     assert refused(name, backend) == cells(backend)
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", NEEDS_A_GPU)
-def test_on_a_gpu(name: str) -> None:
-    pytest.skip("not run: needs a GPU" if not torch.cuda.is_available() else "not run: there is no CUDA step")
-
-
 @pytest.mark.parametrize(("table", "rows"), [(WORKS, CORRECT), (FAILS, REFUSED)], ids=["correct", "refused"])
 def test_the_table_is_the_specifications(table: dict[str, list[str]], rows: dict[str, object]) -> None:
     named = [name for names in table.values() for name in names]
     assert sorted(named) == sorted(rows) and all(table.values())
+
+
+def test_the_rest_is_tested_on_a_gpu() -> None:
+    assert all(any(mark.name in ("gpu", "parametrize") for mark in getattr(t, "pytestmark", [])) or "device" in
+               t.__code__.co_varnames for t in ON_A_GPU.values())  # fmt: skip
 
 
 def test_gradient_on_another_device() -> None:
