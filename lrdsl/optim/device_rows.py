@@ -74,6 +74,10 @@ class DeviceRows:
         self.table["step"][here] = now["step"][here]
         self.table["flags"][here] = self.table["flags"][here] & ~STARTED | now["flags"][here] & STARTED
 
+    def indices(self) -> list[int]:
+        """The rows that the device has."""
+        return np.flatnonzero(self.present).tolist()
+
     @property
     def waiting(self) -> bool:
         """Whether there are rows to be handed over."""

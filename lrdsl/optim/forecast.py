@@ -36,7 +36,8 @@ class Forecaster(torch.optim.Optimizer):
         if self._device is not None:
             self._settle("sync()")
             if not self._check_owner():
-                self._stepper.refresh()
+                with suppress(Elsewhere):  # the next step sees to that
+                    self._stepper.refresh()
 
     def _start(self, device: DeviceSchedule, fresh: bool = False) -> None:
         """Tell the device where to go on. What cannot be used is refused by the next step."""

@@ -65,6 +65,7 @@ class Stepper:
         self._control = control
         self._masters = masters
         self._planned: bytes | None = None
+        self._served: bytes | None = None  # what the rows of a device are good for
         self._turn = Lock()  # the native call writes without the interpreter's
         self.why, module = choice.why, choice.module
         self._counts = choice.device
@@ -198,12 +199,13 @@ class Stepper:
                 for index, grad in zip(batch.active, grads, strict=True):
                     if index in fresh:
                         check_writable(f"gradient of {batch.names[index]}", grad)
-            resting = self._ready_to_rest(backend.resting())
+            captured = self._schedule is not None and self._schedule.keep
+            resting = backend.resting() if captured else self._ready_to_rest(backend.resting())
             backend.catch_up([*backend.missing(), *resting], self._unstarted)
             self._unstarted.update(prepare(self._wanted([*backend.missing(), *resting]), self._state, self._counts))
             backend.plan(grads, resting, self._state, self._unstarted)
             batch.accept()
-            self._planned = self._hypers.structure
+            self._planned = self._served = self._hypers.structure
         return grads
 
     def init_state(self) -> None:
@@ -230,29 +232,37 @@ class Stepper:
         Raises:
             ValueError, TypeError, Elsewhere: Something cannot be used.
         """
-        backend, schedule = self.backend, self._schedule
-        if schedule is None or not isinstance(backend, DeviceStep):
+        schedule = self._schedule
+        if schedule is None:
             return
-        self._check_devices()
         self._hypers.read()
-        everyone = range(len(self._batch.params))
-        ready = list(everyone) if fresh and schedule.keep else self._ready_to_rest(list(everyone))
-        backend.catch_up(ready, self._unstarted)
-        self._unstarted.update(prepare(self._wanted(ready), self._state, self._counts))
-        schedule.flush(self._hypers.table, self._hypers.tensor_rates)
-        schedule.update(self._hypers.table, self._hypers.tensor_rates)
-        backend.install(ready, self._state, self._unstarted)
+        everyone = list(range(len(self._batch.params)))
+        self._hand_over(schedule, everyone if fresh and schedule.keep else self._ready_to_rest(everyone))
 
     def refresh(self) -> None:
         """Let a device have what somebody has changed in the groups; captured steps will find it.
 
         Raises:
-            ValueError, TypeError: It cannot be used.
+            ValueError, TypeError, Elsewhere: It cannot be used.
         """
         self._hypers.read()
         if self._schedule is not None:
-            self._schedule.flush(self._hypers.table, self._hypers.tensor_rates)
-            self._schedule.update(self._hypers.table, self._hypers.tensor_rates)
+            grows = self._served != self._hypers.structure  # captured steps would look for state that is not there
+            self._hand_over(self._schedule, self._schedule.rows.indices() if grows else [])
+
+    def _hand_over(self, schedule: DeviceSchedule, indices: list[int]) -> None:
+        """Numbers of the groups, and rows with whatever state they need."""
+        backend = self.backend
+        assert isinstance(backend, DeviceStep)
+        self._check_devices()
+        if indices:
+            backend.catch_up(indices, self._unstarted)
+            self._unstarted.update(prepare(self._wanted(indices), self._state, self._counts))
+        schedule.flush(self._hypers.table, self._hypers.tensor_rates)
+        schedule.update(self._hypers.table, self._hypers.tensor_rates)
+        if indices:
+            backend.install(indices, self._state, self._unstarted)
+            self._served = self._hypers.structure
 
     def forget(self) -> None:
         """Look at everything anew before the next step: state and counts were written from outside."""

@@ -496,6 +496,35 @@ def test_amsgrad_after_a_capture() -> None:
         assert [found & module.AMSGRADS for found in formats] == wanted
 
 
+@pytest.mark.parametrize("how", ["sync", "eager step"])
+@pytest.mark.parametrize(("kind", "option"), [("sgd", {"momentum": 0.9}), ("adamw", {"amsgrad": True})])
+def test_replays_find_state_that_is_wanted_later(kind: str, option: dict[str, Any], how: str) -> None:
+    graphed, eager = make(kind), make(kind, "native")
+    graphed.init_state()
+    replay = captured(graphed)
+    own = [p.grad for p in members(graphed)]
+    for step in range(6):
+        for side in (graphed, eager):
+            fill(side, step)
+            if step == 2:
+                for group in side.param_groups:
+                    group |= option
+        if step == 2 and how == "eager step":  # of one parameter; the others are still to come
+            for side in (graphed, eager):
+                for p in members(side)[1:]:
+                    p.grad = None
+            graphed.step()
+        else:
+            if step == 2:
+                graphed.sync()
+            replay()
+        eager.step()
+        for side in (graphed, eager):
+            for p, grad in zip(members(side), own, strict=True):
+                p.grad = grad if side is graphed else p.grad
+    assert told(graphed) == told(eager)
+
+
 class Seen:
     """A device whose steps somebody looks at."""
 
