@@ -135,8 +135,8 @@ class LRScheduler(torchs.LRScheduler):
         super().step()
         if metric is not None:
             self._last_lr = self._writer.observe(metric, name, self.last_epoch)
-        if self.last_epoch == before[1]:  # it was only recorded
-            self._step_count = before[0]
+        # None if it was only recorded, several if a device has told of replays.
+        self._step_count = before[0] + self.last_epoch - before[1]
 
     def _update_lr(self, epoch: int | None = None) -> None:
         if epoch is None:

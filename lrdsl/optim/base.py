@@ -319,7 +319,8 @@ class Optimizer(Forecaster):
         Raises:
             ScheduleError: The text is wrong, or there is no such group (E0803). Nothing has changed.
             TypeError: ``text`` is neither a text nor a number, ``branch`` neither True nor False. Nothing has changed.
-            RuntimeError: Somebody else wrote a value that the schedule governs.
+            RuntimeError: Somebody else wrote a value that the schedule governs; the text listens to ``grad_norm``, and
+                a step was captured that does not measure it.
 
         Example:
             >>> import lrdsl, torch
@@ -343,6 +344,8 @@ class Optimizer(Forecaster):
             own = bind(text, index, groups, self._bases, self._units)
             before, targets = self._bindings[index], self._rules.targets
             followers[index] = resume.follow(before, own, groups[index], targets, self._clock, branch)
+        if self._device is not None:
+            self._device.check_listening(metric for b in followers.values() for metric in b.schedule.metrics)
         for index, binding in followers.items():
             self._bindings[index] = binding
             groups[index] |= {"schedule": str(binding.schedule), "initial_lr": self._bases[index]["lr"]}

@@ -6,7 +6,7 @@ the places. It outlives steppers and loads.
 
 import ctypes
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import is_
 from types import ModuleType
@@ -20,7 +20,7 @@ from lrdsl.optim.accelerator import Accelerator
 from lrdsl.optim.device_plan import DevicePlan, TensorRate, same_rates
 from lrdsl.optim.device_rows import DeviceRows
 from lrdsl.optim.device_tables import HISTORY, WORDS, Mirror, Plan, State, Tables, moment
-from lrdsl.optim.neighbours import Control, check_captured
+from lrdsl.optim.neighbours import GRAD_NORM, Control, check_captured
 from lrdsl.optim.ownership import Cell
 from lrdsl.optim.tensors import NUMBERS
 
@@ -59,6 +59,7 @@ class DeviceSchedule:
         ring: The rates of the last updates, as the device writes them.
         former: Of other parameters or groups, for the sake of what was captured with it.
         keep: What captured launches refer to.
+        unmeasured: Whether a step was captured that does not measure the norm.
         stages: Row -> what stands in for a parameter that does not lie in memory like its state.
     """
 
@@ -122,6 +123,7 @@ class DeviceSchedule:
         self._begun = False
         self.plan = DevicePlan(accelerator, (), (), (), self._metrics)
         self.keep: list[object] = []
+        self.unmeasured = False
         self.stages: dict[int, Tensor] = {}
         self._held: list[Tensor] = []
         self._partials = self.memory("partials", 0)
@@ -318,6 +320,14 @@ class DeviceSchedule:
             self.stages[index] = torch.empty_like(p)
         return self.stages.get(index)
 
+    def check_listening(self, metrics: Iterable[str]) -> None:
+        """Raise RuntimeError if captured steps could not report what a new schedule listens to."""
+        if self.unmeasured and GRAD_NORM in metrics:
+            raise RuntimeError(
+                "a step was captured that does not measure the norm of the gradients, which this schedule listens to: "
+                "make the optimizer with a schedule that listens, or with max_grad_norm, and capture again"
+            )
+
     def partials(self, count: int) -> int:
         """A place for so many sums of squares, which moves only to grow."""
         if self._partials.nbytes < 8 * count:
@@ -326,6 +336,7 @@ class DeviceSchedule:
             if self.keep:
                 self.keep.append(self._partials)
             self._partials = self.memory("partials", 8 * count)
+            self.tables.partials = self._partials.data_ptr()
         return self._partials.data_ptr()
 
     def memory(self, name: str, size: int) -> Tensor:

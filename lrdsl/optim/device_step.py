@@ -18,7 +18,7 @@ from lrdsl.optim.distributed import Reach, local
 from lrdsl.optim.hypers import AMSGRAD, Hypers
 from lrdsl.optim.moments import State, whole
 from lrdsl.optim.native_step import NOWHERE, STEP_FLOAT64, Copies, NativeStep, is_direct, share_memory
-from lrdsl.optim.neighbours import ZERO, Control
+from lrdsl.optim.neighbours import MEASURE, ZERO, Control
 
 _version = attrgetter("_version")
 ADAM = 1
@@ -243,6 +243,7 @@ class DeviceStep(NativeStep):
         schedule.step(self._kind, formats, tables)
         if capturing:
             schedule.keep += [tables, *copies, self._control.inputs]
+            schedule.unmeasured |= not (self._control.flags & MEASURE or schedule.plan.listens)
         else:
             schedule.issued()
         return not capturing

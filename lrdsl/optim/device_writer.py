@@ -51,34 +51,45 @@ class DeviceWriter:
         control = Control(Neighbours())
         self._schedule = DeviceSchedule(accelerator, module, (), (), count, control, measures=False)
         self._outs: list[Any] = []
+        self._handed = False  # the device has been told of these schedules
 
     def succeed(self, bindings: Sequence[Binding]) -> "DeviceWriter":
         """Go on with other schedules, at the same addresses."""
         self._host = self._host.succeed(bindings)
-        self._outs = []  # so that the device is told
+        self._handed = False
         return self
 
     def advance(self, clock: int) -> tuple[int, list[Rate]]:
         """As `Writer.advance`; during a capture the launch is only recorded, and nothing advances."""
         if not self._serves():
-            return clock + 1, self.publish(clock + 1)
+            clock = self._where(clock) + 1
+            return clock, self.publish(clock)
         self._schedule.publish(advance=True)
         return self.forecast(clock)
 
     def forecast(self, clock: int) -> tuple[int, list[Rate]]:
         """As `Writer.forecast`: with what the device has told so far."""
-        if self._serves() and not self._schedule.capturing():
+        if self._handed and not self._schedule.capturing():
             self._schedule.glance()
             clock = self._schedule.clock
         return clock, self.rates(clock)
 
     def wait(self, clock: int) -> tuple[int, list[Rate]]:
-        """As `Writer.wait`."""
-        if self._serves():
-            self._schedule.refuse("sync()")
-            self._schedule.wait()
-            self._remember(self._schedule.clock)
+        """As `Writer.wait`; what the groups show is handed over if it has not been."""
+        self._schedule.refuse("sync()")
+        clock = self._where(clock)
+        if not self._serves() and (self._handed or self._host.is_in_force(clock)):
+            self.publish(clock)
         return self.forecast(clock)
+
+    def _where(self, clock: int) -> int:
+        """Where the device stands, if it was told of these schedules."""
+        if not self._handed:
+            return clock
+        self._schedule.refuse("another rate tensor")
+        self._schedule.wait()
+        self._remember(self._schedule.clock)
+        return self._schedule.clock
 
     def _remember(self, clock: int) -> None:
         """After a wait: what was written last, and faults, for who saves them."""
@@ -86,7 +97,7 @@ class DeviceWriter:
             value = cell.track.value(clock)
             cell.binding.applied[cell.target] = value if 0.0 <= value < cell.limit else applied
             if fault >= 0:
-                cell.binding.faults[cell.target] = fault
+                cell.binding.faults.setdefault(cell.target, fault)
 
     def publish(self, clock: int) -> list[Rate]:
         """As `Writer.publish`."""
@@ -98,6 +109,7 @@ class DeviceWriter:
             applied = [cell.binding.applied[cell.target] for cell in self._host.cells]
             schedule.begin(Start(max(clock, 0), self._host.cells, outs, applied))
             schedule.flush(self._numbers(), ())
+            self._handed = True
         elif clock != schedule.clock:
             schedule.refuse("going to another step")
             schedule.wait()
@@ -116,6 +128,9 @@ class DeviceWriter:
     def observe(self, value: float | Tensor, metric: str, clock: int) -> list[Rate]:
         """As `Writer.observe`; a tensor is read on the device, and nobody waits for it."""
         self.check(value, metric)
+        if not self._serves():
+            clock = self._where(clock)
+            self.publish(clock)
         if not isinstance(value, Tensor):
             self._host.take(value, metric, clock)
             value = float(value)
@@ -131,7 +146,11 @@ class DeviceWriter:
     def _serves(self) -> bool:
         """Whether the device writes where the groups have their rates now: torch replaces these when it loads."""
         groups = self._optimizer.param_groups
-        return len(groups) == len(self._outs) and all(g["lr"] is out for g, out in zip(groups, self._outs, strict=True))
+        return (
+            self._handed
+            and len(groups) == len(self._outs)
+            and all(g["lr"] is out for g, out in zip(groups, self._outs, strict=True))
+        )
 
     def _numbers(self) -> Any:
         """The rates, for the history; the first launch puts in those that are scheduled."""

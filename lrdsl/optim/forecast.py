@@ -81,11 +81,11 @@ class Forecaster(torch.optim.Optimizer):
         if device is None:
             return
         device.refuse(what)
-        news = device.wait()
-        if news or device.clock != self._clock:
-            self._clock = device.clock
-            if self._published.stands(self.param_groups):  # the next step looks at what is not ours
-                self._published.publish(self._clock)
+        device.wait()
+        self._clock = device.clock
+        # Always, because somebody may have waited before; what is not ours the next step looks at.
+        if self._published.stands(self.param_groups):
+            self._published.publish(self._clock)
 
     def _settle(self, what: str = "this") -> None:
         """Make everything exact that the host keeps."""

@@ -218,6 +218,7 @@ class Stepper:
         self._check_devices()
         self._batch.check_parameters()
         batch = self._batch
+        self.backend.catch_up(range(len(batch.params)), self._unstarted)  # before new state counts as not started
         wanted = self._wanted(index for index, p in enumerate(batch.params) if p.requires_grad)
         self._unstarted.update(prepare(wanted, self._state, self._counts))
         self._planned = None

@@ -157,6 +157,7 @@ class HostWriter:
             if not 0.0 <= value < cell.limit:
                 if warn and i not in self._faulty:
                     self._faulty.add(i)
+                    cell.binding.faults.setdefault(cell.target, max(clock, 0))
                     message = f"group {cell.index}: {cell.target} has no usable value at step {clock}, the last is held"
                     warnings.warn(message, RuntimeWarning, stacklevel=2)
                 value = cell.binding.applied[cell.target]

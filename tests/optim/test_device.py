@@ -1116,3 +1116,72 @@ def test_variants(variant: str, text: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(accelerator.VARIABLE, "other")
     with pytest.raises(ValueError, match="LRDSL_CUDA_VARIANT"):
         make("adamw")
+
+
+def test_the_norm_follows_memory_that_grows() -> None:
+    optimizer = make("momentum", max_grad_norm=1.0)
+    first, *rest = members(optimizer)
+    first.grad = torch.ones_like(first)
+    optimizer.step()
+    optimizer.init_state()  # makes room for all
+    optimizer.step()
+    assert optimizer._device.tables.partials == optimizer._device.partials(1)
+    assert rest[0].grad is None
+    assert optimizer.grad_norm == math.sqrt(first.numel())
+
+
+def test_a_captured_step_without_a_norm_refuses_who_listens_to_it() -> None:
+    optimizer = make("sgd", schedule="hold()")
+    optimizer.init_state()
+    replay = captured(optimizer)
+    before = fingerprint(optimizer)
+    with pytest.raises(RuntimeError, match="does not measure the norm of the gradients"):
+        optimizer.reschedule("hold() | plateau(metric=grad_norm)")
+    assert fingerprint(optimizer) == before
+    assert str(optimizer.schedules[0]) == "hold()"
+    replay()
+    assert optimizer.clock == 1
+
+
+def test_a_captured_norm_serves_who_listens_later() -> None:
+    text = "hold() | plateau(metric=grad_norm, patience=0, factor=0.5)"
+    sides = [make("sgd", backend, schedule="hold()", max_grad_norm=1e9) for backend in ("native", "emulated")]
+    sides[1].init_state()
+    replay = captured(sides[1])
+    for optimizer in sides:
+        optimizer.reschedule(text)
+    for step in range(6):
+        for optimizer, act in zip(sides, (sides[0].step, replay), strict=True):
+            fill(optimizer, step % 2)
+            act()
+    assert told(sides[0])[:2] == told(sides[1])[:2]
+    assert bits(sides[0]) == bits(sides[1])
+    assert sides[0].param_groups[0]["lr"] == sides[1].param_groups[0]["lr"] < 0.1
+
+
+def test_new_state_has_not_started() -> None:
+    sides = [make("momentum", backend, dampening=0.5) for backend in ("native", "emulated")]
+    for optimizer in sides:
+        for step in range(2):
+            fill(optimizer, step)
+            optimizer.step()
+            if step == 0:
+                optimizer.state.clear()
+                optimizer.init_state()
+    assert told(sides[0]) == told(sides[1])
+
+
+def test_what_is_shown_is_exact_whoever_waited_first() -> None:
+    optimizer = make("adamw", schedule="hold() | plateau(patience=0, factor=0.5)")
+    fill(optimizer, 0)
+    optimizer.step()
+    optimizer.sync()
+    handle(optimizer).lag = 20
+    losses = [torch.tensor(float(k)) for k in range(4)]
+    optimizer.step()
+    for loss in losses:
+        optimizer.observe(loss)
+    optimizer.init_state()  # waits for the device, for reasons of its own
+    optimizer.sync()
+    assert optimizer.param_groups[0]["lr"] == 0.01 / 8
+    assert optimizer.state_dict()["param_groups"][0]["lr"] == 0.01 / 8

@@ -182,3 +182,46 @@ def test_an_unusable_value_holds_the_last_one(device: Any) -> None:
     found = run(scheduler, range(5))
     assert found[2] == found[1]
     assert found[3] != found[2]
+
+
+def test_replays_are_not_forgotten_when_the_rates_are_replaced(device: Any) -> None:
+    scheduler = made("linear(10)")
+    run(scheduler, range(1))
+    device.begin_capture()
+    scheduler.step()
+    graph = device.end_capture()
+    for _ in range(3):
+        device.replay(graph)
+    scheduler.optimizer.load_state_dict(copy.deepcopy(scheduler.optimizer.state_dict()))
+    scheduler.sync()
+    assert scheduler.last_epoch == 4
+    scheduler.step()
+    assert (scheduler.last_epoch, rates(scheduler)[0]) == (5, torch.tensor(0.05).item())
+
+
+def test_a_copy_hears_and_is_captured_at_once(device: Any) -> None:
+    scheduler = made("hold() | plateau(patience=0, factor=0.5)")
+    run(scheduler, range(2))
+    heard, recorded = (pickle.loads(pickle.dumps(scheduler)) for _ in range(2))
+    for _ in range(2):
+        heard.observe(1.0)
+    assert rates(heard)[0] == torch.tensor(0.05).item()
+    recorded.sync()
+    device.begin_capture()
+    recorded.step()
+    device.replay(device.end_capture())
+    recorded.sync()
+    assert recorded.last_epoch == scheduler.last_epoch + 1
+
+
+def test_steps_are_counted_over_replays(device: Any) -> None:
+    scheduler = made("linear(10)")
+    run(scheduler, range(1))
+    device.begin_capture()
+    scheduler.step()
+    graph = device.end_capture()
+    for _ in range(3):
+        device.replay(graph)
+    scheduler.optimizer.step()
+    scheduler.step()
+    assert (scheduler.last_epoch, scheduler._step_count) == (5, 6)
