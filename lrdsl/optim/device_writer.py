@@ -94,10 +94,11 @@ class DeviceWriter:
     def _remember(self, clock: int) -> None:
         """After a wait: what was written last, and faults, for who saves them."""
         for cell, applied, fault in zip(self._host.cells, *self._schedule.settle(), strict=True):
-            value = cell.track.value(clock)
-            cell.binding.applied[cell.target] = value if 0.0 <= value < cell.limit else applied
-            if fault >= 0:
-                cell.binding.faults.setdefault(cell.target, fault)
+            value, faults = cell.track.value(clock), cell.binding.faults
+            usable = 0.0 <= value < cell.limit
+            cell.binding.applied[cell.target] = value if usable else applied
+            if fault >= 0 or not usable:  # the device notes one when it goes on from there
+                faults.setdefault(cell.target, fault if fault >= 0 else clock)
 
     def publish(self, clock: int) -> list[Rate]:
         """As `Writer.publish`."""
