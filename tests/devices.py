@@ -343,9 +343,3 @@ def everything(optimizer: Any) -> tuple[str, str]:
     for group in groups:  # when somebody last reported, which the host cannot know of a replay
         group["schedule_state"] = {k: v for k, v in group["schedule_state"].items() if k != "observed"}
     return digest.hexdigest(), repr((optimizer.clock, optimizer.skipped, groups))
-
-
-def needs(name: str, where: Any) -> None:
-    """Skip a test of something that does not exist yet."""
-    if not hasattr(where, name):
-        pytest.skip(f"not run: there is no {getattr(where, '__name__', where)}.{name} yet")

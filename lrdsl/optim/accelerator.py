@@ -23,14 +23,10 @@ class Accelerator:
         handle: The extension's object.
         device: Torch's name of the same.
         name: What `doctor` calls it.
-
-    Attributes:
-        uploads: Copies to the device so far.
     """
 
     def __init__(self, handle: Any, device: torch.device, name: str) -> None:
         self.handle, self.device, self.name = handle, device, name
-        self.uploads = 0
         self._left: list[tuple[object, Sequence[int]]] = []
         variant = os.environ.get(VARIABLE, "") or VARIANTS[0]
         if variant not in VARIANTS:
@@ -60,7 +56,6 @@ class Accelerator:
 
     def upload(self, to: int, source: Any) -> None:
         """Copy an array or a record; it may change at once."""
-        self.uploads += 1
         array = np.frombuffer(source, np.uint8)
         self.handle.upload(to, array.__array_interface__["data"][0], array.nbytes, self.stream())
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from lrdsl.optim.accelerator import Accelerator
 from lrdsl.optim.device_plan import DevicePlan, TensorRate, same_rates
 from lrdsl.optim.device_rows import DeviceRows
-from lrdsl.optim.device_tables import HISTORY, WORDS, Mirror, Plan, State, Tables, moment
+from lrdsl.optim.device_tables import WORDS, Mirror, Plan, State, Tables, moment
+from lrdsl.optim.history import LENGTH
 from lrdsl.optim.neighbours import GRAD_NORM, Control, check_captured
 from lrdsl.optim.ownership import Cell
 from lrdsl.optim.tensors import NUMBERS
@@ -96,7 +97,7 @@ class DeviceSchedule:
         base = self._arena.data_ptr()
         self._told = accelerator.shared(ctypes.sizeof(Mirror))
         self._mirror = Mirror.from_address(self._told.data_ptr())
-        self._moments = accelerator.shared(moment(n_groups).itemsize * HISTORY)
+        self._moments = accelerator.shared(moment(n_groups).itemsize * LENGTH)
         self.ring = self._moments.numpy().view(moment(n_groups))
         self.ring["step"] = -1
         self.rows = DeviceRows(accelerator, module, len(params), base + places["rows"])

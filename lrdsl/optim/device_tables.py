@@ -8,8 +8,6 @@ import numpy as np
 from lrdsl.optim.hypers import Hyper
 from lrdsl.optim.neighbours import Control
 
-HISTORY = 256
-"""How many updates the ring of rates remembers."""
 FIELDS = {name: index for index, name in enumerate(Hyper._fields[:-1])}
 """Which number of a group a target is."""
 WORDS = len(Hyper._fields)

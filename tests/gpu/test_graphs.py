@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 from torch.nn import Parameter  # noqa: E402
 
 import lrdsl  # noqa: E402
-from tests.devices import Device, Gradients, bits, everything, needs  # noqa: E402
+from tests.devices import Device, Gradients, bits, everything  # noqa: E402
 from tests.optim.peers import KINDS, parameters  # noqa: E402
 
 SHAPES = [(17, 5), (3,), (257,), (0,)]
@@ -305,7 +305,6 @@ def test_a_changed_decay_reaches_the_graph_before_any_eager_step(device: Device,
 
 
 def test_another_text_reaches_the_graph(device: Device) -> None:
-    needs("reschedule", lrdsl.SGD)
     twins = Twins(device, "adamw", "cosine(100)")
     twins.start()
     replay = twins.capture()
@@ -324,7 +323,6 @@ def test_another_text_reaches_the_graph(device: Device) -> None:
 
 def test_a_rehearsal_leaves_nothing_behind(device: Device) -> None:
     """Warm-up steps before a capture do count; these do not."""
-    needs("rehearsal", lrdsl.SGD)
     twins = Twins(device, "momentum", PLATEAU)
     twins.start()
     with twins.captured.rehearsal():

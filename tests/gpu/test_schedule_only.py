@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 
 import lrdsl  # noqa: E402
 from lrdsl.evaluators import native  # noqa: E402
-from lrdsl.optim import accelerator  # noqa: E402
-from tests.devices import Device, Gradients, bits, needs  # noqa: E402
+from lrdsl.optim import accelerator, adapter  # noqa: E402
+from tests.devices import Device, Gradients, bits  # noqa: E402
 from tests.optim.peers import parameters  # noqa: E402
 
 SHAPES = [(17, 5), (3,), (257,)]
@@ -22,10 +22,6 @@ TEXT = "warmup(7) >> cosine(300, min=0.01x) | plateau(patience=3, factor=0.9, me
 @pytest.fixture(autouse=True)
 def _on_the_emulated_device_too(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """There a CPU's rates are the device's, for a writer that would leave them to the host."""
-    needs("LRScheduler", lrdsl)
-    from lrdsl.optim import adapter
-
-    needs("DeviceWriter", adapter)
     if not device.real:
         module = native.extension()
         assert module is not None
@@ -42,10 +38,8 @@ def torchs(device: Device, groups: int = 1) -> tuple[Any, Any]:
 
 
 def on_device(optimizer: Any) -> Any:
-    from lrdsl.optim.adapter import DeviceWriter
-
     scheduler = lrdsl.LRScheduler(optimizer, TEXT, device=True)
-    assert isinstance(scheduler._writer, DeviceWriter)
+    assert isinstance(scheduler._writer, adapter.DeviceWriter)
     return scheduler
 
 

@@ -22,7 +22,7 @@ from torch.nn import Parameter  # noqa: E402
 import lrdsl  # noqa: E402
 from lrdsl import cuda  # noqa: E402
 from lrdsl.evaluators import native  # noqa: E402
-from lrdsl.optim import accelerator, batch, device_tables, moments, neighbours  # noqa: E402
+from lrdsl.optim import accelerator, batch, device_tables, history, moments, neighbours  # noqa: E402
 from lrdsl.optim.backends import choose  # noqa: E402
 from tests.optim.matrix import bits, members  # noqa: E402
 from tests.optim.peers import KINDS, fingerprint, needs_native, parameters  # noqa: E402
@@ -93,7 +93,7 @@ def test_records_have_the_sizes_of_their_originals() -> None:
     ours = {name: ctypes.sizeof(r) for name, r in records.items() if isinstance(r, type(ctypes.Structure))}
     assert ours.keys() == module.SIZES.keys() - {"TensorRow", "Hyper", "Bias"}
     assert ours == {name: module.SIZES[name] for name in ours}
-    assert device_tables.Control is neighbours.Control and device_tables.HISTORY == module.HISTORY
+    assert device_tables.Control is neighbours.Control and history.LENGTH == module.HISTORY
     assert (module.SIZES["TensorRow"], module.SIZES["Hyper"]) == (module.ROW_SIZE, 8 * device_tables.WORDS)
 
 
