@@ -49,8 +49,10 @@ def signatures() -> dict[str, dict[str, Node]]:
 def is_schedule(node: Node, run: Run) -> bool:
     node = run.resolve(node)
     match node:
-        case Then() | Pipe() | Call():
+        case Then() | Pipe():
             return True
+        case Call(function=function):
+            return function in POINTWISE or function in signatures().keys() - MODIFIERS
         case Binary():
             return is_schedule(node.left, run) or is_schedule(node.right, run)
         case Negate():
@@ -108,7 +110,7 @@ def arithmetic(op: str, left: tuple[str, Any], right: tuple[str, Any]) -> tuple[
         a, b = (double(each) if kind == "number" else each for kind, each in (left, right))
     if op in "+-":
         if kinds == {"duration", "number"} and (a if a_kind == "number" else b).denominator != 1:
-            raise InvalidTextError("E0405")
+            raise InvalidTextError("E0307")
         kind = "rate" if "rate" in kinds else "duration" if "duration" in kinds else "number"
         return kind, a + b if op == "+" else a - b
     if op == "**":
@@ -226,7 +228,7 @@ class Arguments:
 
     def timescale(self, name: str) -> Real:
         """An exact real above 0 (section 3, rounding)."""
-        value = self.duration(name)
+        value = self.duration(name, whole=False)
         if value == math.inf:
             raise InvalidTextError("E0411")
         if value <= 0:
@@ -242,7 +244,10 @@ class Arguments:
         return node.items
 
     def positions(self, name: str) -> list[int]:
-        return [half_up(self.as_duration(self.place.run.resolve(each))) for each in self.items(name)]
+        found = [half_up(self.as_duration(self.place.run.resolve(each))) for each in self.items(name)]
+        if math.inf in found:
+            raise InvalidTextError("E0411")
+        return found
 
     def rates(self, name: str) -> list[Real]:
         return [self.as_rate(each) for each in self.items(name)]

@@ -100,11 +100,8 @@ def segment_end(place: Place) -> Exact:
     if a.is_rest("n"):
         return goal(place)
     n = a.duration("n")
-    return place.begin + (n if a.nodes["n"] == Name("inf") and a.place.node.function in open_ended() else finite(n))
-
-
-def open_ended() -> set[str]:
-    return {name for name, signature in signatures().items() if signature.get("n") == Name("inf")}
+    open_ended = signatures()[place.node.function]["n"] == Name("inf")
+    return place.begin + (n if open_ended else finite(n))
 
 
 def finite(n: Exact) -> Exact:
@@ -145,7 +142,8 @@ def parts(place: Place) -> Iterator[Place]:
 
 
 def length(place: Place, node: Node) -> Exact:
-    return end(place.at(node, begin=Fraction(0), goal=None))
+    """Of a part that stands after `rest`: where it begins is not known yet."""
+    return end(place.at(node, begin=Fraction(0), goal=None, clock=Clock(nested=True)))
 
 
 def operands(place: Place) -> list[Place]:
@@ -174,6 +172,8 @@ def modified_end(place: Place) -> Exact:
             if stop < place.begin:
                 raise InvalidTextError("E0409")
         case "cooldown":
+            if stop == math.inf and place.clock.nested:
+                raise InvalidTextError("E0407")
             stop = place.run.steps if stop == math.inf else stop
             if stop < place.begin or place.first + half_up(finite(a.duration("n"))) > half_up(stop):
                 raise InvalidTextError("E0409")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .arguments import Arguments
-from .numbers import InvalidTextError, Real, greatest, least, mp, power, rounded
+from .numbers import InvalidTextError, Real, greatest, least, mp, power, real, rounded
 
 Reports = list[tuple[float, int]]
 
@@ -54,17 +54,19 @@ def plateau(a: Arguments, reports: Reports, v: Real, step: Real) -> Real:
 def guard(a: Arguments, reports: Reports, v: Real, step: Real) -> Real:
     window, factor, floor, nonfinite = a.count("window", 1), a.ratio("factor"), a.rate("min"), a.flag("nonfinite")
     spike = float(a.number("spike", above=1)) if a.has("spike") else math.inf
-    recover = a.duration("recover")
+    recover = a.duration("recover", whole=False)
+    if recover == 0:
+        raise InvalidTextError("E0601")
     ema, count, s, at = 0.0, 0, mp.one, None
 
     def healed(step: Real) -> Real:
         if at is None or recover == math.inf:
             return mp.zero
         gone = max(mp.zero, step - at)
-        return min(mp.one, gone / recover) if recover else mp.one
+        return min(mp.one, gone / real(recover))
 
     for y, when in reports:
-        event = nonfinite if not math.isfinite(y) else count > 0 and y > ema + (spike - 1) * abs(ema)
+        event = (not math.isfinite(y) and nonfinite) or (count > 0 and y > ema + (spike - 1) * abs(ema))
         if event:
             s, at = rounded(s ** (1 - healed(mp.mpf(when))) * factor), when
         elif math.isfinite(y):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
-
-from lrdsl.syntax.tree import Name
 
 from .arguments import Arguments
 from .formula import formula
 from .numbers import InvalidTextError, Real, exp, mp, power, real, rounded, sin_squared
-from .places import Place
+from .places import Place, missing_base
 
 # Section 8: what may not start at 0 and stay there. Those of the first group run to `to`.
 RUN_TO = {"linear", "cosine", "polynomial", "one_minus_sqrt", "tanh"}
@@ -40,7 +37,7 @@ def warmup(a: Arguments, t: Fraction, n: int | float) -> Real:
         case "cosine":
             g = sin_squared(u)
         case "log":
-            g = mp.one if t == n else mp.log(real(t + 1)) / mp.log(n) if n != 1 else mp.zero
+            g = mp.one if t == n else min(mp.one, mp.log(real(t + 1)) / mp.log(n)) if n != 1 else mp.zero
         case "one_minus_sqrt":
             g = 1 - mp.sqrt(left)
         case _:
@@ -93,7 +90,7 @@ def exponential(a: Arguments, t: Fraction, n: int | float) -> Real:
 
 
 def step(a: Arguments, t: Fraction, n: int | float) -> Real:
-    return a.rate("from") * rounded(power(a.number("gamma", 0), mp.mpf(t // a.period("every"))))
+    return a.rate("from") * rounded(power(a.number("gamma", above=0), mp.mpf(t // a.period("every"))))
 
 
 def multistep(a: Arguments, t: Fraction, n: int | float) -> Real:
@@ -108,7 +105,7 @@ def multistep(a: Arguments, t: Fraction, n: int | float) -> Real:
         if len(values) != len(at) + 1:
             raise InvalidTextError("E0603")
         return values[k]
-    return a.rate("from") * rounded(power(a.number("gamma", 0), mp.mpf(k)))
+    return a.rate("from") * rounded(power(a.number("gamma", above=0), mp.mpf(k)))
 
 
 def inverse_sqrt(a: Arguments, t: Fraction, n: int | float) -> Real:
@@ -128,7 +125,7 @@ def noam(a: Arguments, t: Fraction, n: int | float) -> Real:
 
 
 def onecycle(a: Arguments, t: Fraction, n: int | float) -> Real:
-    peak, up = a.rate("peak"), a.ratio("up") * n
+    peak, up = a.rate("peak"), mp.mpf(float(a.ratio("up")) * n)
     start = a.rate("start") if a.has("start") else peak / 25
     stop = a.rate("end") if a.has("end") else start / 10000
     if up <= 1:
@@ -152,7 +149,7 @@ def cyclic(a: Arguments, t: Fraction, n: int | float) -> Real:
     down = a.period("down") if a.has("down") else up
     c, x = t // (up + down), real(t % (up + down))
     w = x / up if x <= up else (up + down - x) / down
-    gain = rounded(power(a.number("gain", 0), mp.mpf(c))) * rounded(power(a.number("gamma", 0), real(t)))
+    gain = rounded(power(a.number("gain", 0), mp.mpf(c))) * rounded(power(a.number("gamma", above=0), real(t)))
     return a.rate("from") + (a.rate("to") - a.rate("from")) * w * gain
 
 
@@ -220,9 +217,7 @@ def starts_frozen(place: Place, n: int | float) -> bool:
     a = Arguments(place)
     if function == "multistep" and a.has("values"):
         return False
-    if a.nodes["from"] == Name("base") or a.rate("from") != 0:
+    if a.rate("from") != 0 or (place.base is not missing_base and place.base() == 0):
         return False
     return function not in RUN_TO or a.rate("to") == 0
 
-
-__all__ = ["math", "segment", "starts_frozen"]
