@@ -30,7 +30,7 @@ class Stage(Protocol):
         ...
 
 
-@structure
+@structure()
 def repeat(stage: Stage, times: Times, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -> Stretch:
     """Run a schedule several times: restarts.
 
@@ -56,7 +56,7 @@ def repeat(stage: Stage, times: Times, body: Body, mult: Multiple = 1, gain: Non
     return _rounds(stage, times, body, mult, gain)
 
 
-@structure
+@structure()
 def cycle(stage: Stage, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -> Stretch:
     """Run a schedule for ever: `repeat` without an end.
 
