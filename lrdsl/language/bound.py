@@ -46,6 +46,7 @@ class BoundStructure:
 
     primitive: Structure
     arguments: Argued
+    length: Length | None
     node: Node
 
 
@@ -81,7 +82,7 @@ Bound = BoundSegment | BoundStructure | BoundSequence | BoundPointwise | BoundMo
 
 def takes_rest(bound: Any) -> bool:
     """Does the length of `bound` depend on what its sequence leaves?"""
-    if isinstance(bound, BoundSegment):
+    if isinstance(bound, BoundSegment | BoundStructure):
         return bound.length is not None and bound.length.kind == "rest"
     if isinstance(bound, BoundSequence):
         return any(takes_rest(part) for part in bound.parts)
@@ -92,7 +93,7 @@ def takes_rest(bound: Any) -> bool:
 
 def takes_until(bound: Any) -> Node | None:
     """The first segment in `bound` that ends at a written position."""
-    if isinstance(bound, BoundSegment):
+    if isinstance(bound, BoundSegment | BoundStructure):
         return bound.node if bound.length is not None and bound.length.kind == "until" else None
     parts: tuple[Any, ...] = ()
     if isinstance(bound, BoundSequence):
