@@ -16,22 +16,24 @@ from .places import Exact, Place, Run
 # As the tables of sections 4 and 5 write them; `given` stands for an argument that must be given, and `derived` for a
 # default that needs another argument.
 SIGNATURES = """
-warmup(n=given, from=0, to=1x, shape=linear); hold(n=inf); constant(value=given, n=inf); linear(n=given, to=0, from=prev);
-cosine(n=given, to=0, from=prev); polynomial(n=given, power=1, to=0, from=prev); one_minus_sqrt(n=given, to=0, from=prev);
-geometric(n=given, to=given, from=prev); tanh(n=given, to=0, from=prev, lb=-7, ub=3);
-exponential(gamma=given, every=1, from=prev, n=inf); step(every=given, gamma=0.1, from=prev, n=inf);
-multistep(at=given, gamma=0.1, values=none, from=prev, n=inf); inverse_sqrt(timescale=given, from=prev, n=inf);
-inverse_time(rate=given, every=1, from=prev, n=inf); noam(d_model=given, warmup=given, n=inf);
+warmup(n=given, from=0, to=1x, shape=linear); hold(n=inf); constant(value=given, n=inf);
+linear(n=given, to=0, from=prev); cosine(n=given, to=0, from=prev); polynomial(n=given, power=1, to=0, from=prev);
+one_minus_sqrt(n=given, to=0, from=prev); geometric(n=given, to=given, from=prev);
+tanh(n=given, to=0, from=prev, lb=-7, ub=3); exponential(gamma=given, every=1, from=prev, n=inf);
+step(every=given, gamma=0.1, from=prev, n=inf); multistep(at=given, gamma=0.1, values=none, from=prev, n=inf);
+inverse_sqrt(timescale=given, from=prev, n=inf); inverse_time(rate=given, every=1, from=prev, n=inf);
+noam(d_model=given, warmup=given, n=inf);
 onecycle(n=given, peak=1x, up=0.3, start=derived, end=derived, shape=cosine);
-cyclic(up=given, to=given, from=prev, down=derived, gain=1, gamma=1, n=inf); points(at=given, values=given, shape=linear);
-range_test(every=given, rate=1, from=prev, staircase=false, n=inf);
+cyclic(up=given, to=given, from=prev, down=derived, gain=1, gamma=1, n=inf);
+points(at=given, values=given, shape=linear); range_test(every=given, rate=1, from=prev, staircase=false, n=inf);
 wsd(n=given, warmup=given, decay=given, to=0, shape=linear); expr(formula=given, n=inf);
 repeat(times=given, body=given, mult=1, gain=1); cycle(body=given, mult=1, gain=1);
 plateau(patience=10, factor=0.1, metric=loss, mode=min, threshold=1e-4, threshold_mode=rel, cooldown=0, min=0, every=1);
 guard(metric=loss, spike=none, window=100, factor=0.5, recover=1000, min=0, nonfinite=true);
 normscale(target=given, metric=grad_norm);
 greedy(patience=10, factor=0.95, metric=loss, mode=min, threshold=1e-6, threshold_mode=abs, cooldown=0, warmup=0, min=0,
-max=10x, smooth=1); clamp(min=none, max=none); scale(k=given); sample(every=given); take(n=given); skip(n=given);
+max=10x, smooth=1);
+clamp(min=none, max=none); scale(k=given); sample(every=given); take(n=given); skip(n=given);
 cooldown(n=given, to=0, shape=linear)
 """
 MIN_IS_TO = {"linear", "cosine", "polynomial", "one_minus_sqrt", "geometric", "tanh", "wsd"}
@@ -148,6 +150,9 @@ class Arguments:
             if argument.name is not None:
                 alias = argument.name == "min" and self.call.function in MIN_IS_TO
                 self.given["to" if alias else argument.name] = argument.value
+        until = {"until"} if "n" in signature and self.call.function not in ("skip", "cooldown") else set()
+        if self.given.keys() - signature.keys() - until:
+            raise InvalidTextError("E0202")
         for name, default in signature.items():
             required = default == Name("given") and name not in self.given
             if required and not (name == "n" and "until" in self.given):
@@ -196,6 +201,8 @@ class Arguments:
             raise InvalidTextError("E0312", name)
         if value < low:
             raise InvalidTextError("E0601", name)
+        if value >= 2**53:
+            raise InvalidTextError("E0404", name)
         return int(value)
 
     def duration(self, name: str, *, whole: bool = True) -> Exact:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,7 +10,7 @@ from lrdsl.syntax.tree import Argument, Binary, Call, Name, Negate, Node, Pipe, 
 
 from .arguments import MODIFIERS, POINTWISE, Arguments, is_schedule, signatures
 from .numbers import InvalidTextError, half_up
-from .places import Clock, Exact, Place, Run, times
+from .places import Clock, Exact, Place, Run, once, times
 
 
 def uses_rest(node: Node, run: Run) -> bool:
@@ -47,6 +46,7 @@ def uses_until(node: Node, run: Run) -> bool:
     return False
 
 
+@once
 def end(place: Place) -> Exact:
     """The exact position where `place` ends on its clock; inf if it never does."""
     if place.fixed_end is not None:
@@ -56,25 +56,26 @@ def end(place: Place) -> Exact:
         case Name(id=name) if name in place.run.lets:
             return end(place.at(place.run.lets[name]))
         case Then():
-            return end(list(parts(place))[-1])
+            return end(parts(place)[-1])
         case Pipe(right=Call(function=function)) if function in MODIFIERS:
             return modified_end(place)
         case Binary() | Negate():
             return max(end(each) for each in operands(place))
         case Call(function=function) if function in POINTWISE:
             return max(end(each) for each in operands(place))
-        case Call():
+        case Call() if is_schedule(node, place.run):
             return segment_end(place)
     raise InvalidTextError("E0309" if not isinstance(node, Pipe) else "E0505")
 
 
+@once
 def last(place: Place) -> int:
     """The first step it does not own."""
     return half_up(end(place))
 
 
 def segment_end(place: Place) -> Exact:
-    a = Arguments(place)
+    a = arguments(place)
     match place.node.function:
         case "cycle":
             return math.inf
@@ -88,6 +89,11 @@ def segment_end(place: Place) -> Exact:
             return place.begin + total
         case "points":
             return place.begin + a.positions("at")[-1]
+    return chosen_end(place, a)
+
+
+def chosen_end(place: Place, a: Arguments) -> Exact:
+    """What `n`, `until` or `rest` say."""
     if a.has("until"):
         if place.clock.nested:
             raise InvalidTextError("E0407")
@@ -100,7 +106,7 @@ def segment_end(place: Place) -> Exact:
     if a.is_rest("n"):
         return goal(place)
     n = a.duration("n")
-    open_ended = signatures()[place.node.function]["n"] == Name("inf")
+    open_ended = signatures()[a.call.function]["n"] == Name("inf")
     return place.begin + (n if open_ended else finite(n))
 
 
@@ -119,7 +125,8 @@ def goal(place: Place) -> Exact:
     return place.goal
 
 
-def parts(place: Place) -> Iterator[Place]:
+@once
+def parts(place: Place) -> list[Place]:
     """The parts of a sequence, each entered with the value its left one has at its end (section 7)."""
     from .values import at_end  # the value of a part needs its length, and `prev` its value
 
@@ -127,18 +134,21 @@ def parts(place: Place) -> Iterator[Place]:
     with_rest = [i for i, node in enumerate(nodes) if uses_rest(node, run)]
     if len(with_rest) > 1 or (with_rest and any(uses_until(node, run) for node in nodes[with_rest[0] + 1 :])):
         raise InvalidTextError("E0408")
-    begin, prev = place.begin, place.prev
+    begin, prev, found = place.begin, place.prev, []
     for i, node in enumerate(nodes):
         if not is_schedule(node, run):
             raise InvalidTextError("E0502")
         after = None
         if place.goal is not None and i in with_rest:
-            after = place.goal - sum(length(place, each) for each in nodes[i + 1 :])
+            # An endless last part takes nothing of the run.
+            others = [length(place, each) for each in nodes[i + 1 :]]
+            after = place.goal - sum(each for each in others if each != math.inf)
         part = place.at(node, begin=begin, prev=prev, goal=after)
-        yield part
+        found.append(part)
         begin, prev = end(part), at_end(part)
         if begin == math.inf and i < len(nodes) - 1:
             raise InvalidTextError("E0503")
+    return found
 
 
 def length(place: Place, node: Node) -> Exact:
@@ -146,6 +156,7 @@ def length(place: Place, node: Node) -> Exact:
     return end(place.at(node, begin=Fraction(0), goal=None, clock=Clock(nested=True)))
 
 
+@once
 def operands(place: Place) -> list[Place]:
     """What a pointwise operator combines: the same clock, the same `prev`; numbers and rates are no operands."""
     node = place.node
@@ -167,7 +178,7 @@ def modified_end(place: Place) -> Exact:
     stop = end(left(place))
     match function:
         case "take":
-            return goal(place) if a.is_rest("n") else place.begin + finite(a.duration("n"))
+            return chosen_end(place, a)
         case "skip":
             if stop < place.begin:
                 raise InvalidTextError("E0409")
@@ -180,10 +191,17 @@ def modified_end(place: Place) -> Exact:
     return stop
 
 
+@once
 def modifier(place: Place) -> Arguments:
     return Arguments(place.at(place.node.right))
 
 
+@once
+def arguments(place: Place) -> Arguments:
+    return Arguments(place)
+
+
+@once
 def left(place: Place) -> Place:
     """The left side of a modifier: `skip` starts it earlier, `take` and `skip` cut its scope."""
     inner, a = place.at(place.node.left), modifier(place)
@@ -192,7 +210,7 @@ def left(place: Place) -> Place:
     low, high = place.window
     match place.node.right.function:
         case "take":
-            stop = half_up(goal(place) if a.is_rest("n") else place.begin + finite(a.duration("n")))
+            stop = half_up(chosen_end(place, a))
             return replace(inner, goal=None, window=(low, min(high, stop)))
         case "skip":
             begin = place.begin - half_up(finite(a.duration("n")))
@@ -206,6 +224,7 @@ def multiple(a: Arguments) -> int:
     return a.count("mult", 1)
 
 
+@once
 def body_length(place: Place) -> int:
     length = last(body(place, 0))
     if length == math.inf:
@@ -215,9 +234,10 @@ def body_length(place: Place) -> int:
     return length
 
 
+@once
 def body(place: Place, index: int, begin: int = 0) -> Place:
     """Round `index` of `repeat` or `cycle`, which begins at `begin` of it: a clock of its own, t / mult**index."""
-    a = Arguments(place)
+    a = arguments(place)
     gain, stretch = a.number("gain", 0) ** index, multiple(a) ** index
     clock = Clock(place.clock.step(place.first + begin), place.clock.stretch * stretch, nested=True)
     return place.at(
@@ -231,6 +251,7 @@ def body(place: Place, index: int, begin: int = 0) -> Place:
     )
 
 
+@once
 def wsd_parts(place: Place) -> list[Place]:
     """warmup(warmup) >> hold(n - warmup - decay) >> shape(decay, to=to)."""
     from .values import at_end

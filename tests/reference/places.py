@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
-from lrdsl.syntax.tree import Call, Let, Name, Node
+from lrdsl.syntax.tree import Let, Name, Node
 
 from .numbers import InvalidTextError, Real, half_up, mp, real
 
@@ -55,7 +55,7 @@ class Clock:
         return self.origin + self.stretch * time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Place:
     """A node that begins at `begin` (exact) on a clock, entered with the rate `prev()`."""
 
@@ -68,18 +68,33 @@ class Place:
     clock: Clock = Clock()
     window: tuple[Exact, Exact] = (0, math.inf)  # what enclosing modifiers leave of the scope
     fixed_end: Exact | None = None  # of the parts of `wsd`
+    memory: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
 
     def at(self, node: Node, **changes: Any) -> Place:
-        return replace(self, node=node, fixed_end=None, **changes)
+        """Another node here; the same one again if nothing else differs."""
+        if changes:
+            return replace(self, node=node, fixed_end=None, **changes)
+        if id(node) not in self.memory:
+            self.memory[id(node)] = replace(self, node=node, fixed_end=None)
+        return self.memory[id(node)]
 
     @property
     def first(self) -> int:
         """The step it begins on: running sums are rounded half-up (section 3)."""
         return half_up(self.begin)
 
-    @property
-    def is_call(self) -> bool:
-        return isinstance(self.node, Call)
+
+def once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Worked out once for a place: nothing but time."""
+
+    @wraps(function)
+    def remembered(place: Place, *arguments: Any) -> Any:
+        key = function.__name__, *arguments
+        if key not in place.memory:
+            place.memory[key] = function(place, *arguments)
+        return place.memory[key]
+
+    return remembered
 
 
 def known(x: float | Real) -> Callable[[], Real]:

@@ -37,6 +37,7 @@ class Schedule:
         self.run = Run(total_steps, units, params or {}, lets(script.statements))
         self.bases = {"lr": base_lr, **(bases or {})}
         self.trees: dict[Key, Any] = {}
+        self.roots: dict[Key, tuple[Sequence, Place]] = {}
         for each in script.statements:
             match each:
                 case Assign(target=target):
@@ -59,10 +60,20 @@ class Schedule:
         return missing_base if found is None else known(float(found))
 
     def value(
-        self, target: str, step: int, group: str | int | None = None, reports: Sequence[tuple[str, float, int]] = ()
+        self,
+        target: str,
+        step: int,
+        group: str | int | None = None,
+        reports: Sequence[tuple[str, float, int]] = (),
+        *,
+        fresh: bool = False,
     ) -> Real:
-        place = self.place(target, group)
-        return value(replace(place, run=replace(self.run, reports=reports)), step)
+        """After `reports`; `fresh` remembers nothing of the last call."""
+        known = self.roots.get((target, group))
+        if known is None or known[0] is not reports or fresh:
+            place = self.place(target, group)
+            known = self.roots[target, group] = reports, replace(place, run=replace(self.run, reports=reports))
+        return value(known[1], step)
 
     def lr(self, step: int, reports: Sequence[tuple[str, float, int]] = ()) -> Real:
         return self.value("lr", step, reports=reports)
@@ -85,7 +96,7 @@ def inside(place: Place) -> list[Place] | None:
         case Name(id=name):
             return [place.at(place.run.lets[name])]
         case Then():
-            return list(parts(place))
+            return parts(place)
         case Pipe():
             return [left(place)]
         case Call(function="repeat" | "cycle"):
@@ -112,6 +123,8 @@ def check(place: Place) -> None:
     if end(place) != math.inf and last(place) < 1:
         raise InvalidTextError("E0406")
     for leaf in leaves(place):
+        if 2**53 <= leaf.clock.step(end(leaf)) < math.inf:
+            raise InvalidTextError("E0404")
         if leaf.node.function not in ("repeat", "cycle"):
             stop = last(leaf)
             n = stop if stop == math.inf else stop - leaf.first

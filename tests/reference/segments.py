@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 
 from .arguments import Arguments
 from .formula import formula
+from .lengths import arguments
 from .numbers import InvalidTextError, Real, exp, mp, power, real, rounded, sin_squared
 from .places import Place, missing_base
 
@@ -16,7 +18,7 @@ FREEZE = RUN_TO | {"exponential", "step", "multistep", "inverse_sqrt", "inverse_
 
 
 def segment(place: Place, t: Fraction, n: int | float) -> Real:
-    a = Arguments(place)
+    a = arguments(place)
     return SEGMENTS[place.node.function](a, t, n)
 
 
@@ -159,7 +161,7 @@ def points(a: Arguments, t: Fraction, n: int | float) -> Real:
         raise InvalidTextError("E0603")
     if len(at) != len(values):
         raise InvalidTextError("E0603")
-    if any(b <= a for a, b in zip(at, at[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(at)):
         raise InvalidTextError("E0602")
     shape = a.word("shape")
     if shape == "geometric" and min(values) <= 0:
@@ -214,10 +216,9 @@ def starts_frozen(place: Place, n: int | float) -> bool:
     function = place.node.function
     if function not in FREEZE or n == 0:
         return False
-    a = Arguments(place)
+    a = arguments(place)
     if function == "multistep" and a.has("values"):
         return False
     if a.rate("from") != 0 or (place.base is not missing_base and place.base() == 0):
         return False
     return function not in RUN_TO or a.rate("to") == 0
-

@@ -9,7 +9,7 @@ from fractions import Fraction
 from lrdsl.syntax.tree import Binary, Call, Name, Negate, Node, Pipe, Then
 
 from .arguments import OBSERVED, POINTWISE, Arguments, is_schedule, quantity
-from .lengths import body, body_length, last, left, modifier, multiple, operands, parts, wsd_parts
+from .lengths import arguments, body, body_length, last, left, modifier, multiple, operands, parts, wsd_parts
 from .machines import observed
 from .numbers import InvalidTextError, Real, divide, double, greatest, half_up, least, mp, real, rounded, sin_squared
 from .places import Exact, Place, lazily
@@ -28,7 +28,7 @@ def value(place: Place, time: Exact) -> Real:
         case Name(id=name):
             return value(place.at(place.run.lets[name]), time)
         case Then():
-            return of_sequence(list(parts(place)), time)
+            return of_sequence(parts(place), time)
         case Pipe():
             return of_modifier(place, min(time, last(place)))
         case Negate(operand=operand):
@@ -58,7 +58,8 @@ def of_sequence(run: list[Place], time: Exact) -> Real:
 
 def of_rounds(place: Place, time: Exact) -> Real:
     """Round c lasts L·mult^c steps and runs the body at t / mult^c."""
-    a, length, mult = Arguments(place), body_length(place), multiple(Arguments(place))
+    a, length = arguments(place), body_length(place)
+    mult = multiple(a)
     rounds = a.count("times") if place.node.function == "repeat" else math.inf
     t, index, begin = min(time, last(place)) - place.first, 0, 0
     if mult == 1:
@@ -125,6 +126,8 @@ def of_modifier(place: Place, time: Exact) -> Real:
     """`v | m`, at a time not after the end."""
     function, a, inner = place.node.right.function, modifier(place), left(place)
     if function in OBSERVED:
+        if place.clock.nested:
+            raise InvalidTextError("E0606")
         scope = max(place.first, place.window[0]), min(last(place), place.window[1])
         return rounded(observed(a, value(inner, time), real(place.clock.step(time)), scope))
     match function:
