@@ -19,31 +19,30 @@ NAMES = ("t", "n", "u", "step", "base", "prev", "total", "pi")
 INVERSE_PI, INVERSE_PI_LO = 0.3183098861837907, -1.9678676675182486e-17
 
 
-def _half_turns(x: Any) -> tuple[Any, Any]:
-    """``x / pi`` as a whole number's sign and what is left of it, with all its digits even where x is large."""
+def _half_turns(x: Any, offset: float) -> tuple[Any, Any]:
+    """``x / pi - offset``: the sign of its nearest whole number, and the rest with all its digits, however large x."""
     high, low = two_product(x, INVERSE_PI)
-    whole = f.floor(high + 0.5)
+    whole = f.floor(high + (0.5 - offset))
     sign = (whole - 2.0 * f.floor(0.5 * whole)) * -2.0 + 1.0  # `x` first: nested calls then need no deeper stack
-    return sign, (high - whole) + (low + x * INVERSE_PI_LO)
+    return sign, (high - (whole + offset)) + (low + x * INVERSE_PI_LO)
 
 
 def _sin(x: Any) -> Any:
-    sign, rest = _half_turns(x)
+    sign, rest = _half_turns(x, 0.0)
     return sign * f.sinpi(rest)
 
 
 def _cos(x: Any) -> Any:
-    sign, rest = _half_turns(x)
-    return sign * f.cospi(rest)
+    # From the nearest zero, as a sine: there a cosine would be the rounding of its argument and nothing else.
+    sign, rest = _half_turns(x, 0.5)
+    return sign * f.sinpi(-rest)
 
 
 def _tanh(x: Any) -> Any:
-    # (1 - e) / (1 + e) with e = exp(-2|x|) never overflows; near 0, where 1 - e cancels, the Taylor series.
-    e = f.exp(-2.0 * abs(x))
-    large = (1.0 - e) / (1.0 + e)
-    s = x * x
-    small = x * (1.0 + s * (-1 / 3 + s * (2 / 15 + s * (-17 / 315 + s * (62 / 2835 + s * (-1382 / 155925))))))
-    return f.select(abs(x) < 0.1, small, f.select(x < 0.0, -large, large))
+    # With e = exp(-2|x|) - 1 neither end overflows, and near 0 nothing cancels.
+    e = f.expm1(-2.0 * abs(x))
+    size = -e / (2.0 + e)
+    return f.select(x < 0.0, -size, size)
 
 
 def _clamp(value: Any, low: Any, high: Any) -> Any:

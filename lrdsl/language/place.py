@@ -36,6 +36,7 @@ from lrdsl.program.stretch import Piece, Stretch, combine, half_up, join
 from lrdsl.syntax import tree
 
 WITHOUT_END = Fraction(FOREVER)
+ON_TIME = const(0)
 
 _COMBINE: Mapping[str, Callable[..., Expr]] = {
     "add": lambda a, b: a + b,
@@ -54,7 +55,8 @@ class Place:
     """Where a schedule stands: a position on a clock, and the rates that reach it.
 
     `stop` is where the enclosing sequence must end, for `rest`; None if nothing says so. `pace` is how many steps of
-    the schedule's own clock one step of this clock takes: a stretched round's is slower.
+    the schedule's own clock one step of this clock takes: a stretched round's is slower. `lost` is what rounding took
+    from this clock, see `At`.
     """
 
     memory: Memory
@@ -65,6 +67,7 @@ class Place:
     base: Any
     origin: tree.Node
     pace: Any = 1.0
+    lost: Expr = ON_TIME
 
     @property
     def begin(self) -> int:
@@ -75,9 +78,9 @@ class Place:
         """The schedule's own clock when this clock shows `step`."""
         return const(step) if self.clock is STEP else STEP - (self.clock - step) * self.pace
 
-    def lower(self, body: Bound, *, clock: Expr, pace: Any, prev: Expr, base: Expr) -> Stretch:
+    def lower(self, body: Bound, *, clock: Expr, lost: Expr, pace: Any, prev: Expr, base: Expr) -> Stretch:
         """`body` from step 0 of a clock of its own."""
-        there = replace(self, clock=clock, pace=pace, position=Fraction(0), stop=None, prev=prev, base=base)
+        there = replace(self, clock=clock, lost=lost, pace=pace, position=Fraction(0), stop=None, prev=prev, base=base)
         return there.put(body)
 
     def put(self, bound: Bound) -> Stretch:
@@ -125,13 +128,13 @@ class Place:
         if primitive.length:
             arguments["n"] = n
 
-        def formula(t: Any, step: Expr) -> Expr:
-            value = primitive.function(At(t, n, self.prev, self.base, step), **arguments)
+        def formula(t: Any, step: Expr, lost: Expr) -> Expr:
+            value = primitive.function(At(t, n, self.prev, self.base, step, lost), **arguments)
             return value if isinstance(value, Expr) else const(value)
 
         t = self.clock - begin if begin else self.clock
-        value = _spanned(node, lambda: formula(t, STEP))
-        out = value if end == FOREVER else _spanned(node, lambda: formula(const(n), self.now(end)))
+        value = _spanned(node, lambda: formula(t, STEP, self.lost))
+        out = value if end == FOREVER else _spanned(node, lambda: formula(const(n), self.now(end), ON_TIME))
         pieces = (Piece(begin, end, value, out, node),) if end > begin else ()
         return Stretch(pieces, begin, end, exact, out)
 
