@@ -448,7 +448,7 @@ EXACT = [
         {1: 1.0, 2: 0.5, 3: 0.0, 4: 0.0, 5: 0.5, 6: 1.0, 7: 0.75, 9: 0.25, 10: 0.0, 11: 0.0, 14: 0.5, 16: 1.0},
     ),
     exact("cyclic-asymmetric", "cyclic(4, from=0, to=1x, down=2)", {0: 0, 1: 0.25, 4: 1, 5: 0.5, 6: 0, 8: 0.5}),
-    exact("cyclic-one-step", "cyclic(1, from=0.5x, to=1x, gain=2)", {0: 0.5, 1: 1, 2: 0.5, 3: 1.5, 5: 2.5}),
+    exact("cyclic-one-step", "cyclic(1, from=0.5x, to=1x, gain=2, n=9)", {0: 0.5, 1: 1, 2: 0.5, 3: 1.5, 5: 2.5}),
     exact("cyclic-gamma", "cyclic(1, from=0, to=1x, gamma=0.5)", {1: 0.5, 2: 0.0, 3: 0.125, 5: 0.03125}),
     exact("cyclic-far", "cyclic(2**40, from=0, to=1x)", {2**39: 0.5, 2**40: 1.0, 2**51 + 2**39: 0.5}),
     exact(

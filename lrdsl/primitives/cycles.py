@@ -89,17 +89,17 @@ def onecycle(
     """
     if not up * at.n > 1:
         raise ScheduleError("E0601", f"`up` times `n` of `onecycle` must be greater than 1, got {up * at.n:g}")
-    # What rounding takes from the top's place is kept: next to the top it would be all that is left.
-    exact = Fraction(up) * int(at.n) - 1
-    top, fall = float(exact), float(at.n - 1 - exact)
-    tail = float(exact - Fraction(top))
+    # `past` is how far it is past the top, with what rounding took from the top's place: close to it that is all.
+    place = Fraction(up) * int(at.n) - 1
+    top, fall = float(place), float(at.n - 1 - place)
+    past = (at.t - top) - float(place - Fraction(top))
 
     def ease(w: Any) -> Any:
         return square(sinpi(w / 2)) if shape == "cosine" else w
 
-    rising = between(start, peak, ease(((top - at.t) + tail) / top), ease(at.t / top))
-    falling = between(peak, end, ease((at.n - 1.0 - at.t) / fall), ease(((at.t - top) - tail) / fall))
-    return select(at.t >= at.n - 1.0, end, select(at.t <= top, rising, falling))
+    rising = between(start, peak, ease(-past / top), ease(at.t / top))
+    falling = between(peak, end, ease((at.n - 1.0 - at.t) / fall), ease(past / fall))
+    return select(at.t >= at.n - 1.0, end, select(past <= 0.0, rising, falling))
 
 
 @segment()
