@@ -168,9 +168,8 @@ class _Conversion:
     @property
     def needed(self) -> str:
         """What the parameter wants, in words."""
-        if self.kind.name in ("steps", "duration", "period", "real"):
-            return "a duration"
-        return "a rate" if self.kind.name == "rate" else "a number"
+        durations = dict.fromkeys(("steps", "duration", "period", "offset", "real"), "a duration")
+        return (durations | {"rate": "a rate"}).get(self.kind.name, "a number")
 
     # --- durations --------------------------------------------------------------------------------------------
 
@@ -219,6 +218,10 @@ class _Conversion:
         if steps < 1:
             raise self.fail("E0406", "must be at least 1 step")
         return steps
+
+    def offset(self, value: Value) -> int:
+        """Whole steps, perhaps none."""
+        return half_up(self.steps(value))
 
     def real(self, value: Value) -> float:
         """An exact number of steps above 0."""

@@ -16,7 +16,7 @@ from lrdsl.primitives import MODIFIERS, SEGMENTS
 from tests.language.corpus import ACCEPTED, CONTEXT, REJECTED
 
 FOLDER = Path(__file__).parents[1] / "golden" / "errors"
-LATER = {"guard", "normscale", "greedy", "sample", "take", "skip", "cooldown"}
+LATER = {"guard", "normscale", "greedy"}
 """Primitives of language 1 that are still to come; texts that call one wait for it."""
 
 

@@ -300,6 +300,19 @@ def scaled(rng: random.Random, count: int) -> Draw:
     )
 
 
+def cooldown(shape: str, weight: Callable[[Any, Any], Any]) -> Maker:
+    def make(rng: random.Random, count: int) -> Draw:
+        stay, fall, base, to = length(rng), length(rng), rate(rng), rng.choice([0.0, rate(rng)])
+
+        def exact(t: int) -> Any:
+            return to + (mpf(base) - to) * weight(mpf(max(0, t - stay)), mpf(fall))
+
+        text = f"hold({stay + fall}) | cooldown({fall}, to={to}, shape={shape})"
+        return Draw(text, base, instants(rng, stay + fall, count, [stay]), exact)
+
+    return make
+
+
 def plateau(rng: random.Random, count: int) -> Draw:
     n, base, factor, cuts = length(rng), rate(rng), rng.uniform(0.05, 0.99), rng.randint(0, 200)
     text = f"linear({n}) | plateau(patience=0, factor={factor})"
@@ -378,6 +391,9 @@ CURVES: dict[str, Maker] = {
     "cycle": rounds,
     "product": product,
     "scale-clamp": scaled,
+    "cooldown-linear": cooldown("linear", linear),
+    "cooldown-cosine": cooldown("cosine", cosine),
+    "cooldown-one_minus_sqrt": cooldown("one_minus_sqrt", one_minus_sqrt),
     "plateau": plateau,
 }
 """Segments, rounds, products and modifiers."""
