@@ -25,7 +25,7 @@ import lrdsl
 from tests.primitives.oracle import EVERYTHING, PRECISION, Maker
 
 POINTS = int(os.environ.get("LRDSL_POINTS", "300"))
-PER_SCHEDULE = 100
+PER_SCHEDULE = max(10, min(250, POINTS // 100))
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def worst(make: Maker, points: int, seed: int = 0) -> Worst:
     most = Worst(-1.0, "", 0.0, 0, 0.0)
     with mp.workprec(PRECISION):
         while points > 0:
-            draw = make(rng, min(points, PER_SCHEDULE if points > 1000 else 10))
+            draw = make(rng, min(points, PER_SCHEDULE))
             schedule = lrdsl.compile(draw.text, base_lr=draw.base)
             for report in draw.reports:
                 schedule.observe(report, step=1)
@@ -87,6 +87,7 @@ def main(arguments: list[str]) -> None:
         print(f"{name:24}{found.ulps:8.3f}  {found.text}, base {found.base!r}, step {found.step}", flush=True)
         record["worst"][name] = vars(found)
         if path is not None:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 

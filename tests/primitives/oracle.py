@@ -67,6 +67,21 @@ def ramp(text: str, weight: Callable[[Any, Any], Any]) -> Maker:
     return make
 
 
+def linear(t: Any, n: Any) -> Any:
+    return (n - t) / n
+
+
+def cosine(t: Any, n: Any) -> Any:
+    return (1 + mp.cospi(t / n)) / 2
+
+
+def one_minus_sqrt(t: Any, n: Any) -> Any:
+    return 1 - mp.sqrt(t / n)
+
+
+FALLS: dict[str, Callable[[Any, Any], Any]] = {"linear": linear, "cosine": cosine, "one_minus_sqrt": one_minus_sqrt}
+
+
 def warmup_log(t: Any, n: Any) -> Any:
     return 1 - (mp.log(t + 1) / mp.log(n) if t < n - 1 else 1)
 
@@ -230,40 +245,34 @@ def cyclic(grows: bool) -> Maker:
     return make
 
 
-def wsd(shape: str, weight: Callable[[Any, Any], Any]) -> Maker:
-    def make(rng: random.Random, count: int) -> Draw:
-        warm, stay, fall = length(rng), length(rng), length(rng)
-        base, to = rate(rng), rng.choice([0.0, rate(rng)])
-        n = warm + stay + fall
+def wsd(rng: random.Random, count: int) -> Draw:
+    warm, stay, fall = length(rng), length(rng), length(rng)
+    base, to, n = rate(rng), rng.choice([0.0, rate(rng)]), warm + stay + fall
+    shape, weight = rng.choice(list(FALLS.items()))
 
-        def exact(t: int) -> Any:
-            if t < warm:
-                return base * mpf(t) / warm
-            return mpf(base) if t < n - fall else to + (mpf(base) - to) * weight(mpf(t - n + fall), mpf(fall))
+    def exact(t: int) -> Any:
+        if t < warm:
+            return base * mpf(t) / warm
+        return to + (mpf(base) - to) * weight(mpf(max(0, t - n + fall)), mpf(fall))
 
-        text = f"wsd({n}, {warm}, {fall}, to={to}, shape={shape})"
-        return Draw(text, base, instants(rng, n, count, [warm, n - fall]), exact)
-
-    return make
+    text = f"wsd({n}, {warm}, {fall}, to={to}, shape={shape})"
+    return Draw(text, base, instants(rng, n, count, [warm, n - fall]), exact)
 
 
-def points(shape: str, weight: Callable[[Any], Any]) -> Maker:
-    """`weight` is the share of the right point at u = 0 … 1; None: equal ratios."""
+def points(rng: random.Random, count: int) -> Draw:
+    at = sorted({length(rng) for _ in range(rng.randint(3, 8))} | {1, 10**9})
+    values = [rate(rng) for _ in at]
+    shape = rng.choice(["linear", "cosine", "geometric"])
 
-    def make(rng: random.Random, count: int) -> Draw:
-        at = sorted({length(rng) for _ in range(rng.randint(3, 8))} | {1, 10**9})
-        values = [rate(rng) for _ in at]
+    def exact(t: int) -> Any:
+        i = sum(t >= place for place in at)
+        if i in (0, len(at)):
+            return mpf(values[0 if i == 0 else -1])
+        a, b = mpf(values[i - 1]), mpf(values[i])
+        now, n = mpf(t - at[i - 1]), mpf(at[i] - at[i - 1])
+        return a * (b / a) ** (now / n) if shape == "geometric" else b + (a - b) * FALLS[shape](now, n)
 
-        def exact(t: int) -> Any:
-            i = sum(t >= place for place in at)
-            if i in (0, len(at)):
-                return mpf(values[0 if i == 0 else -1])
-            a, b, u = mpf(values[i - 1]), mpf(values[i]), mpf(t - at[i - 1]) / (at[i] - at[i - 1])
-            return a * (b / a) ** u if shape == "geometric" else a + (b - a) * weight(u)
-
-        return Draw(f"points({at}, {values}, shape={shape})", 1.0, instants(rng, at[-1], count, at), exact)
-
-    return make
+    return Draw(f"points({at}, {values}, shape={shape})", 1.0, instants(rng, at[-1], count, at), exact)
 
 
 def rounds(rng: random.Random, count: int) -> Draw:
@@ -300,17 +309,15 @@ def scaled(rng: random.Random, count: int) -> Draw:
     )
 
 
-def cooldown(shape: str, weight: Callable[[Any, Any], Any]) -> Maker:
-    def make(rng: random.Random, count: int) -> Draw:
-        stay, fall, base, to = length(rng), length(rng), rate(rng), rng.choice([0.0, rate(rng)])
+def cooldown(rng: random.Random, count: int) -> Draw:
+    stay, fall, base, to = length(rng), length(rng), rate(rng), rng.choice([0.0, rate(rng)])
+    shape, weight = rng.choice(list(FALLS.items()))
 
-        def exact(t: int) -> Any:
-            return to + (mpf(base) - to) * weight(mpf(max(0, t - stay)), mpf(fall))
+    def exact(t: int) -> Any:
+        return to + (mpf(base) - to) * weight(mpf(max(0, t - stay)), mpf(fall))
 
-        text = f"hold({stay + fall}) | cooldown({fall}, to={to}, shape={shape})"
-        return Draw(text, base, instants(rng, stay + fall, count, [stay]), exact)
-
-    return make
+    text = f"hold({stay + fall}) | cooldown({fall}, to={to}, shape={shape})"
+    return Draw(text, base, instants(rng, stay + fall, count, [stay]), exact)
 
 
 def plateau(rng: random.Random, count: int) -> Draw:
@@ -346,18 +353,6 @@ def powers(rng: random.Random, count: int) -> Draw:
     return Draw(text, 1.0, steps, lambda t: mpf(first + stride * (t - LATE)) ** mpf(y))
 
 
-def linear(t: Any, n: Any) -> Any:
-    return (n - t) / n
-
-
-def cosine(t: Any, n: Any) -> Any:
-    return (1 + mp.cospi(t / n)) / 2
-
-
-def one_minus_sqrt(t: Any, n: Any) -> Any:
-    return 1 - mp.sqrt(t / n)
-
-
 CURVES: dict[str, Maker] = {
     "warmup": ramp("warmup({n}, from={start}, to={end})", linear),
     "warmup-cosine": ramp("warmup({n}, from={start}, to={end}, shape=cosine)", cosine),
@@ -382,18 +377,12 @@ CURVES: dict[str, Maker] = {
     "onecycle-linear": onecycle("linear", lambda u: u),
     "cyclic": cyclic(grows=False),
     "cyclic-grows": cyclic(grows=True),
-    "wsd-linear": wsd("linear", linear),
-    "wsd-cosine": wsd("cosine", cosine),
-    "wsd-one_minus_sqrt": wsd("one_minus_sqrt", one_minus_sqrt),
-    "points-linear": points("linear", lambda u: u),
-    "points-cosine": points("cosine", lambda u: (1 - mp.cospi(u)) / 2),
-    "points-geometric": points("geometric", lambda u: u),
+    "wsd": wsd,
+    "points": points,
     "cycle": rounds,
     "product": product,
     "scale-clamp": scaled,
-    "cooldown-linear": cooldown("linear", linear),
-    "cooldown-cosine": cooldown("cosine", cosine),
-    "cooldown-one_minus_sqrt": cooldown("one_minus_sqrt", one_minus_sqrt),
+    "cooldown": cooldown,
     "plateau": plateau,
 }
 """Segments, rounds, products and modifiers."""
