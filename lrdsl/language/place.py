@@ -24,7 +24,8 @@ from lrdsl.language.bound import (
 )
 from lrdsl.language.formula import fold
 from lrdsl.language.memory import Memory, TracedMachine
-from lrdsl.language.printer import render
+from lrdsl.language.printer import quoted
+from lrdsl.language.values import shown
 from lrdsl.primitives.at import At
 from lrdsl.primitives.observed import State
 from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
@@ -125,13 +126,12 @@ class Place:
             return self.position + length.steps
         if length.kind == "until":
             if half_up(length.steps) < self.begin:
-                message = f"`until` ({float(length.steps):g}) lies before the start of this segment ({self.begin})"
+                message = f"`until` is step {half_up(length.steps)}, and this segment starts at step {self.begin}"
                 raise ScheduleError("E0410", message, node.span)
             return length.steps
         assert self.stop is not None
         if self.stop < self.position:
-            left = half_up(self.stop) - self.begin
-            raise ScheduleError("E0409", f"`rest` is {left} steps", node.span, "shorten one of the others")
+            raise ScheduleError("E0409", "nothing is left for `rest`", node.span, "shorten one of the others")
         return self.stop
 
     def _arguments(self, primitive: Primitive, argued: Argued, node: tree.Node) -> dict[str, Any]:
@@ -178,11 +178,8 @@ class Place:
                     raise self._overfull(bound, part, here.position, stop)
             stretch = replace(here, stop=stop).put(part)
             if stretch.endless and index + 1 < len(bound.parts):
-                shown = render(part.node)
-                hint = "give it a length, or make it last"
-                raise ScheduleError(
-                    "E0503", f"`{shown}` never ends, so what follows is never reached", part.node.span, hint
-                )
+                message = f"{quoted(part.node)} never ends, so what follows is never reached"
+                raise ScheduleError("E0503", message, part.node.span, _how_to_end(part))
             parts.append(stretch)
             here = replace(here, position=stretch.exact, prev=stretch.out)
         return join(parts)
@@ -198,7 +195,7 @@ class Place:
     def _overfull(self, bound: BoundSequence, part: Bound, position: Fraction, stop: Fraction) -> ScheduleError:
         assert self.stop is not None
         used = half_up(position + self.stop - stop)
-        message = f"`rest` is {half_up(stop - position)} steps: the others already use {used} of {half_up(self.stop)}"
+        message = f"nothing is left for `rest`: the others already use {used} of {half_up(self.stop)} steps"
         return ScheduleError("E0409", message, bound.node.span, "shorten one of them")
 
     def _pointwise(self, bound: BoundPointwise) -> Stretch:
@@ -243,12 +240,21 @@ def _known(value: Any) -> float | None:
     return value.constant if isinstance(value, Expr) else value
 
 
+def _how_to_end(bound: Bound) -> str:
+    """What to do about an endless part that something follows."""
+    if isinstance(bound, BoundSegment):
+        return "give it a length such as `n=1000`, or make it last"
+    if isinstance(bound, BoundStructure):
+        return "`repeat(3, ...)` ends; or make it last"
+    return "give it a length, or make it last"
+
+
 def _check_rate(value: Any, name: str, primitive: str, positive: bool, span: Span) -> None:
     known = _known(value)
     if known is not None and known < 0:
-        raise ScheduleError("E0607", f"`{name}` of `{primitive}` is negative ({known:g})", span)
+        raise ScheduleError("E0607", f"`{name}` of `{primitive}` is negative ({shown(known)})", span)
     if known is not None and positive and not known > 0:
-        raise ScheduleError("E0605", f"`{name}` of `{primitive}` must be greater than 0, got {known:g}", span)
+        raise ScheduleError("E0605", f"`{name}` of `{primitive}` must be greater than 0, got {shown(known)}", span)
 
 
 def _spanned(node: tree.Node, make: Callable[[], Any]) -> Any:
@@ -263,7 +269,7 @@ def _spanned(node: tree.Node, make: Callable[[], Any]) -> Any:
 
 def _bounded(stretch: Stretch, node: tree.Node) -> Stretch:
     if not stretch.endless and stretch.end >= STEPS:
-        raise ScheduleError("E0404", f"`{render(node)}` would end beyond step 2**53 - 1", node.span)
+        raise ScheduleError("E0404", f"{quoted(node)} would end beyond step 2**53 - 1", node.span)
     return stretch
 
 

@@ -115,7 +115,8 @@ def multistep(
     if values is None:
         return from_ * power(gamma, _count([at.t >= milestone for milestone in at_]))
     if len(values) != len(at_) + 1:
-        raise ScheduleError("E0603", f"`values` needs {len(at_) + 1} entries, got {len(values)}")
+        hint = "one before each milestone, and one after the last"
+        raise ScheduleError("E0603", f"`values` needs {len(at_) + 1} entries, got {len(values)}", hint=hint)
     return _choose(at.t, at_, values)
 
 

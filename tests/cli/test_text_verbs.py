@@ -31,7 +31,8 @@ def test_check_reports_every_text(run: Any) -> None:
     assert ran.out == "ok: cosine(9)\n"
     assert ran.err == (
         "E0204: unknown function `cosin`\n  |\n1 | cosin(9)\n  | ^^^^^ did you mean `cosine`?\n"
-        "E0401: `3ep` needs steps_per_epoch, which is not set\n  |\n1 | cosine(3ep)\n  |        ^^^ --steps-per-epoch\n"
+        "E0401: `3ep` needs steps_per_epoch, which is not set\n  |\n1 | cosine(3ep)\n"
+        "  |        ^^^ pass `--steps-per-epoch`\n"
     )
 
 
