@@ -61,13 +61,13 @@ def code_of(path):
 def test_code_in_a_hint_compiles(path, code):
     text = path.read_bytes().decode().split("\n---\n")[0]
     lets = "".join(f"{let};" for let in re.findall(r"let \w+ = [^;]+(?=;)", text))
-    forms = (code, f"{lets}{code}", f"hold() | {code}", f"{code} hold()", f"expr({code})")
+    forms = (code, f"{lets}{code}", f"hold() | {code}", f"{code}; hold()", f"{code} hold()", f"expr({code})")
     assert any(map(compiles, forms)), f"`{code}` is no schedule, modifier or formula"
 
 
 def compiles(text):
     try:
-        return bool(lrdsl.compile(text, **CONTEXT).targets)
+        return bool(lrdsl.compile(text, **{**CONTEXT, "params": {"a": 2, "b": 1, "condition": 1}}).targets)
     except ScheduleError:
         return False
 
