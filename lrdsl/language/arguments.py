@@ -45,7 +45,7 @@ def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> t
         elif parameter.required:
             raise _missing(node, parameter, primitive)
         else:
-            values[parameter.python] = parameter.default
+            values[parameter.python] = parameter.fallback(values)
     return Argued(values, spans), length
 
 
@@ -155,6 +155,8 @@ class _Conversion:
             return self.binder.schedule(self.node)
         if self.kind.name in ("metric", "choice"):
             return self.word()
+        if self.kind.name == "flag":
+            return self.flag()
         if self.kind.name in ("positions", "rates"):
             return self.items()
         method: Callable[[Value], Any] = getattr(self, self.kind.name)
@@ -174,14 +176,14 @@ class _Conversion:
     @property
     def needed(self) -> str:
         """What the parameter wants, in words."""
-        names = {"steps": "a duration", "period": "a duration", "real": "a duration", "rate": "a rate"}
-        return names.get(self.kind.name, "a number")
+        durations = dict.fromkeys(("steps", "duration", "period", "offset", "real"), "a duration")
+        return (durations | {"rate": "a rate"}).get(self.kind.name, "a number")
 
     # --- durations --------------------------------------------------------------------------------------------
 
     def steps(self, value: Any) -> Fraction:
         """An exact length or position, not negative."""
-        exact = self.duration(value)
+        exact = self.exact(value)
         if isinstance(value, Num) and exact.denominator != 1:
             raise self.fail("E0405", f"must be a whole number of steps, got {_short(exact)}", self._share_hint(exact))
         if exact < 0:
@@ -193,7 +195,11 @@ class _Conversion:
     def _share_hint(self, exact: Fraction) -> str | None:
         return f"write `{_short(exact * 100)}%` for that share of total" if 0 < exact < 1 else None
 
-    def duration(self, value: Any) -> Fraction:
+    def duration(self, value: Value) -> Fraction:
+        """A length inside the segment; how long that is will be rounded with the sum that it is part of."""
+        return self.steps(value)
+
+    def exact(self, value: Any) -> Fraction:
         """A number of steps, or a duration."""
         match value:
             case Num(exact) | Dur(exact):
@@ -219,9 +225,13 @@ class _Conversion:
             raise self.fail("E0406", f"must be at least 1 step, got {self.binder.shown(self.node)}")
         return steps
 
+    def offset(self, value: Value) -> int:
+        """Whole steps, perhaps none."""
+        return half_up(self.steps(value))
+
     def real(self, value: Value) -> float:
         """An exact number of steps above 0."""
-        steps = number(self.duration(value), self.span)
+        steps = number(self.exact(value), self.span)
         if not steps > 0:
             raise self.fail("E0601", f"must be greater than 0, got {shown(steps)}")
         return steps
@@ -291,6 +301,15 @@ class _Conversion:
             message = f"must be {', '.join(others)} or {last}, got {self.binder.shown(node)}"
             raise self.fail("E0315", message, hint)
         return word
+
+    def flag(self) -> bool:
+        """``true`` or ``false``."""
+        if isinstance(self.node, tree.Flag):
+            return self.node.value
+        written = render(self.node)
+        close = {"0": "did you mean `false`?", "1": "did you mean `true`?"}.get(written)
+        hint = close or suggestion(written, ("true", "false"))
+        raise self.fail("E0313", f"must be true or false, got {self.binder.shown(self.node)}", hint)
 
     def items(self) -> tuple[Any, ...]:
         """A list of positions or of rates."""
