@@ -76,7 +76,7 @@ def explain(texts: list[Text], binding: Binding) -> None:
     for index, text in enumerate(texts):
         if index:
             click.echo()
-        if re.fullmatch(r"[EeNn]\d{4}", text.text.strip()):
+        if re.fullmatch(r"[EeNn]\d+", text.text.strip()):
             _explain_code(text.text.strip().upper())
         else:
             _explain_schedule(binding.compile(text), text, binding)
@@ -113,9 +113,14 @@ def _all(notes: Any) -> list[dict[str, Any]]:
 
 
 def _explain_code(code: str) -> None:
+    from difflib import get_close_matches
+
+    from lrdsl import pages
+
     if code not in CODES:
-        raise click.UsageError(f"there is no code {code}; they run from {min(CODES)} to {max(CODES)}")
-    click.echo(f"{code}: {CODES[code]}")
+        near = get_close_matches(code, CODES, 1, 0)[0]
+        raise click.UsageError(f"there is no code {code}; did you mean {near}?")
+    click.echo(pages.plain(pages.read(code)))
 
 
 def _explain_schedule(schedule: Schedule, text: Text, binding: Binding) -> None:

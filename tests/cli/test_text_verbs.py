@@ -158,17 +158,25 @@ def test_explain_every_target(run: Any) -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_explain_every_code(run: Any, code: str) -> None:
-    assert run("explain", code.lower()).out == f"{code}: {CODES[code]}\n"
+    out = run("explain", code.lower()).out
+    assert out.startswith(f"{code}: {CODES[code]}\n\n")
+    assert 6 <= len(out.splitlines()) <= 32
+    assert "```" not in out
 
 
 def test_explain_several(run: Any) -> None:
-    assert run("explain", "E0204", "E0105").out.count("\n\n") == 1
+    assert [line[:5] for line in run("explain", "E0204", "n0713").out.splitlines() if line[:1] in "EN"] == [
+        "E0204",
+        "N0713",
+    ]
 
 
-def test_explain_an_unknown_code(run: Any) -> None:
-    ran = run("explain", "E9999")
-    assert ran.code == 2
-    assert "there is no code E9999" in ran.err
+@pytest.mark.parametrize("code", ["E0599", "e503", "N9999", "E02044"])
+def test_explain_an_unknown_code(run: Any, code: str) -> None:
+    ran = run("explain", code)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"there is no code {code.upper()}; did you mean" in ran.err
+    assert ran.err.split("did you mean ")[1][:5] in CODES
 
 
 def test_list_has_every_primitive(run: Any) -> None:
