@@ -10,6 +10,7 @@ from typing import Any
 from lrdsl import checks
 from lrdsl.errors import Note, ScheduleError
 from lrdsl.language.context import TARGETS, Context
+from lrdsl.language.hints import suggestion
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
 from lrdsl.language.script import bind_script
@@ -267,7 +268,8 @@ class Schedule:
 
     def _find(self, target: str, group: Group) -> Track | None:
         if target not in TARGETS:
-            raise ScheduleError("E0803", f"unknown target `{target}`", hint=f"targets are {', '.join(TARGETS)}")
+            hint = suggestion(str(target), TARGETS) or f"targets are {', '.join(TARGETS)}"
+            raise ScheduleError("E0803", f"unknown target `{target}`", hint=hint)
         return self.track(target, group)
 
     def _base(self, target: str, group: Group) -> float:

@@ -86,7 +86,7 @@ def explain(texts: list[Text], binding: Binding) -> None:
 @click.argument("name", required=False)
 def list_(name: str | None) -> None:
     """List the segments and modifiers, or show one in full."""
-    from lrdsl.language.hints import nearest
+    from lrdsl.language.hints import suggestion
     from lrdsl.primitives import MODIFIERS, SEGMENTS
 
     if name is None:
@@ -98,8 +98,7 @@ def list_(name: str | None) -> None:
         return
     found = SEGMENTS.get(name) or MODIFIERS.get(name)
     if found is None:
-        near = nearest(name, [*SEGMENTS, *MODIFIERS])
-        hint = f"did you mean `{near}`?" if near else "`lrdsl list` shows them all"
+        hint = suggestion(name, [*SEGMENTS, *MODIFIERS]) or "`lrdsl list` shows them all"
         raise click.UsageError(f"there is no primitive `{name}`; {hint}")
     click.echo(f"{found.signature}\n\n{found.doc}")
 
@@ -118,8 +117,9 @@ def _explain_code(code: str) -> None:
     from lrdsl import pages
 
     if code not in CODES:
-        near = get_close_matches(code, CODES, 1, 0)[0]
-        raise click.UsageError(f"there is no code {code}; did you mean {near}?")
+        near = get_close_matches(code, CODES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"they run from {min(CODES)} to {max(CODES)}"
+        raise click.UsageError(f"there is no code {code}; {hint}")
     click.echo(pages.plain(pages.read(code)))
 
 

@@ -165,18 +165,20 @@ def test_explain_every_code(run: Any, code: str) -> None:
 
 
 def test_explain_several(run: Any) -> None:
-    assert [line[:5] for line in run("explain", "E0204", "n0713").out.splitlines() if line[:1] in "EN"] == [
-        "E0204",
-        "N0713",
-    ]
+    lines = run("explain", "E0204", "n0713").out.splitlines()
+    assert [line[:5] for line in lines if line.startswith(("E0", "N0"))] == ["E0204", "N0713"]
 
 
-@pytest.mark.parametrize("code", ["E0599", "e503", "N9999", "E02044"])
+@pytest.mark.parametrize("code", ["E0599", "e503", "N0799", "E02044"])
 def test_explain_an_unknown_code(run: Any, code: str) -> None:
     ran = run("explain", code)
     assert (ran.code, ran.out) == (2, "")
     assert f"there is no code {code.upper()}; did you mean" in ran.err
     assert ran.err.split("did you mean ")[1][:5] in CODES
+
+
+def test_explain_a_code_like_none(run: Any) -> None:
+    assert "there is no code E99; they run from E0100 to N0713" in run("explain", "e99").err
 
 
 def test_list_has_every_primitive(run: Any) -> None:
@@ -194,9 +196,29 @@ def test_list_one(run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("cosin", "did you mean `cosine`?"), ("zzz", "`lrdsl list` shows them all")]
+    ("name", "hint"),
+    [
+        ("cosin", "did you mean `cosine`?"),
+        ("ReduceLROnPlateau", "did you mean `plateau`?"),
+        ("get_cosine_schedule_with_warmup", "write `warmup(500) >> cosine(rest)`"),
+        ("zzz", "`lrdsl list` shows them all"),
+    ],
 )
 def test_list_an_unknown_one(run: Any, name: str, hint: str) -> None:
     ran = run("list", name)
     assert (ran.code, ran.out) == (2, "")
     assert f"there is no primitive `{name}`; {hint}" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("plto", "did you mean `plot`?"),
+        ("cosine(10)", "to see a schedule, write `lrdsl plot 'cosine(10)'`"),
+        ("zzz", "verbs are plot, check, fmt, explain, list, doctor"),
+    ],
+)
+def test_an_unknown_verb(run: Any, word: str, hint: str) -> None:
+    ran = run(word)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"there is no verb `{word}`; {hint}" in ran.err
