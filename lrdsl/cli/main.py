@@ -46,7 +46,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb that was called; a text where the verb belongs is a likely slip."""
+        """The verb; a text in its place is a likely slip."""
         word = args[0]
         if word not in VERBS and not word.startswith("-"):
             from difflib import get_close_matches

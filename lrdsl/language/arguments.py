@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lrdsl.language.binder import Binder
 
 _STEPS_KIND = Kind("steps")
+_TWO_ENDS = "`n` is the length, `until` the step at which it ends"
 _LONG = 60
 """Of a list of arguments: it is left out where a hint names the one that was meant."""
 
@@ -88,7 +89,7 @@ def _match(node: tree.Call, primitive: Primitive) -> tuple[dict[str, tree.Argume
         given[parameter.name] = argument
     if until is not None and "n" in given:
         later = max(until, given["n"], key=lambda argument: argument.span)
-        raise ScheduleError("E0203", f"`{node.function}` got both `n` and `until`", later.span)
+        raise ScheduleError("E0203", f"`{node.function}` got both `n` and `until`", later.span, _TWO_ENDS)
     return given, until
 
 
@@ -193,7 +194,10 @@ class _Conversion:
         return exact
 
     def _share_hint(self, exact: Fraction) -> str | None:
-        return f"write `{_short(exact * 100)}%` for that share of total" if 0 < exact < 1 else None
+        if 0 < exact < 1:
+            return f"write `{_short(exact * 100)}%` for that share of total"
+        literal = isinstance(self.node, tree.Number)
+        return f"with a unit it may have a fraction, as in `{_short(exact)}ep`" if literal else None
 
     def duration(self, value: Value) -> Fraction:
         """A length inside the segment; how long that is will be rounded with the sum that it is part of."""

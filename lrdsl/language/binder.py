@@ -31,7 +31,7 @@ from lrdsl.primitives.signature import BASE, PREV, ObservedModifier, Segment, St
 from lrdsl.program.expr import const
 from lrdsl.syntax import tree
 
-ONE_AFTER_ANOTHER = "`>>` runs one after another"
+ONE_AFTER_ANOTHER = "`>>` runs one segment after another"
 
 
 class Binder(Scope):

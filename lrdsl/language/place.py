@@ -36,6 +36,7 @@ from lrdsl.program.program import FOREVER, STEPS
 from lrdsl.program.stretch import Piece, Stretch, combine, half_up, join
 from lrdsl.syntax import tree
 
+_STARTS = "it starts where the one before it ended; `from=1x` restarts it"
 WITHOUT_END = Fraction(FOREVER)
 
 _COMBINE: Mapping[str, Callable[..., Expr]] = {
@@ -166,7 +167,8 @@ class Place:
         if length.kind == "until":
             if half_up(length.steps) < self.begin:
                 message = f"`until` is step {half_up(length.steps)}, and this segment starts at step {self.begin}"
-                raise ScheduleError("E0410", message, node.span)
+                hint = f"a length from here on is `n={half_up(length.steps)}`"
+                raise ScheduleError("E0410", message, node.span, hint)
             return length.steps
         assert self.stop is not None
         if self.stop < self.position:
@@ -180,11 +182,13 @@ class Place:
                 value = argued.values[parameter.python]
                 if parameter.kind.name in ("rate", "rates"):
                     value = self._filled(value)
-                    span = argued.spans.get(parameter.name, node.span)
+                    span, hint = argued.spans.get(parameter.name), None
+                    if span is None:
+                        span, hint = node.span, _STARTS if parameter.name == "from" else None
                     called = f"`{parameter.name}` of `{primitive.name}`"
                     for entry in value if isinstance(value, tuple) else (value,):
                         which = f"an entry of {called}" if isinstance(value, tuple) else called
-                        _check_rate(entry, which, parameter.kind.above == 0, span)
+                        _check_rate(entry, which, parameter.kind.above == 0, span, hint)
                 filled[parameter.python] = value
         return filled
 
@@ -306,12 +310,12 @@ def _how_to_end(bound: Bound) -> str:
     return "give it a length, or make it last"
 
 
-def _check_rate(value: Any, called: str, positive: bool, span: Span) -> None:
+def _check_rate(value: Any, called: str, positive: bool, span: Span, hint: str | None) -> None:
     known = _known(value)
     if known is not None and known < 0:
-        raise ScheduleError("E0607", f"{called} is negative ({shown(known)})", span)
+        raise ScheduleError("E0607", f"{called} is negative ({shown(known)})", span, hint)
     if known is not None and positive and not known > 0:
-        raise ScheduleError("E0605", f"{called} must be greater than 0, got {shown(known)}", span)
+        raise ScheduleError("E0605", f"{called} must be greater than 0, got {shown(known)}", span, hint)
 
 
 def _spelled_out(primitive: Primitive, n: int, rates: Mapping[str, Any], call: tree.Node) -> tree.Node:

@@ -9,8 +9,8 @@ from lrdsl.language.printer import render
 from lrdsl.language.values import Word, describe
 from lrdsl.syntax import tree
 
-_SECOND = "`>>` runs one after another; or name both: `lr = ...; weight_decay = ...`"
-_JOIN = "`>>` runs one after another: `lr = warmup(500) >> cosine(1000)`"
+_SECOND = "`>>` runs one segment after another; or name both: `lr = ...; weight_decay = ...`"
+_JOIN = "`>>` runs one segment after another: `lr = warmup(500) >> cosine(1000)`"
 Key = tuple[str, str | int | None]
 """A target and a group; None is every group."""
 
@@ -39,7 +39,7 @@ def bind_script(script: tree.Script, context: Context) -> dict[Key, Bound]:
                     "E0111",
                     message,
                     statement.span,
-                    "`>>` runs one after another; or name both: `lr = ...; weight_decay = ...`",
+                    "`>>` runs one segment after another; or name both: `lr = ...; weight_decay = ...`",
                 )
             bare = binder.schedule(statement.value)
     if bare is not None:

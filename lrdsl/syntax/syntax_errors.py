@@ -17,7 +17,7 @@ _VALUES = frozenset({"NAME", "NUMBER", "STRING", "TRUE", "FALSE", "REST"})
 _OPERATORS = frozenset({"+", "-", "*", "/", "**", "<", "<=", ">", ">=", "==", "!="})
 _UNITS = frozenset({"ep", "x", "tok", "smp", "k", "M", "B", "T"})
 _KEYWORDS = frozenset({"rest", "true", "false"})
-_ONE_AFTER_ANOTHER = "`>>` runs one after another"
+_ONE_AFTER_ANOTHER = "`>>` runs one segment after another"
 _LONGEST_SHOWN = 24
 _NOT_A_WORD = {
     "and": "`and` of two conditions is `min(a, b)`",
