@@ -111,12 +111,12 @@ CODES: dict[str, str] = {
     "E0803": "unknown target or group",
     # Limits.
     "E0901": "nested too deep",
-    "E0902": "too many nodes",
+    "E0902": "the text is too large once every `let` is put in",
     "E0903": "a name or literal is too long",
     "E0904": "the text is too long",
     "E0905": "too many statements",
     "E0906": "a list is too long",
-    "E0907": "the Program is too large",
+    "E0907": "the schedule is too large once compiled",
 }
 
 _WIDEST = 100

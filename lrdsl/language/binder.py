@@ -288,7 +288,7 @@ class Binder(Scope):
         if length is not None and (rest := takes_rest(body)) is not None:
             message = f"`rest` has no meaning on the left of `{right.function}`, which says where the schedule ends"
             raise ScheduleError(
-                "E0407", message, rest.span, f"give the length to one of them: `| {right.function}(rest)`"
+                "E0407", message, rest.span, f"give the length to one of them: `... | {right.function}(rest)`"
             )
         return BoundModified(primitive, arguments, length, body, node)
 

@@ -73,7 +73,7 @@ def plain(page: str) -> str:
 def _plain(example: Example) -> str:
     shown = [] if example.code in example.message else [example.code]  # most messages show the text themselves
     shown += [example.message] if example.message else []
-    return "\n".join(f"{_INDENT}{line}".rstrip() for part in shown for line in part.split("\n")) + "\n"
+    return "\n".join(f"{_INDENT}{line}".rstrip() for line in "\n\n".join(shown).split("\n")) + "\n"
 
 
 def _example(found: re.Match[str]) -> Example:
