@@ -9,7 +9,7 @@ from fractions import Fraction
 from lrdsl.syntax.tree import Argument, Binary, Call, Name, Negate, Node, Pipe, Rest, Then
 
 from .arguments import MODIFIERS, POINTWISE, Arguments, is_schedule, signatures
-from .numbers import InvalidTextError, half_up
+from .numbers import BeyondDoublesError, InvalidTextError, half_up
 from .places import Clock, Exact, Place, Run, once, times
 
 
@@ -239,6 +239,8 @@ def body(place: Place, index: int, begin: int = 0) -> Place:
     """Round `index` of `repeat` or `cycle`, which begins at `begin` of it: a clock of its own, t / mult**index."""
     a = arguments(place)
     gain, stretch = a.number("gain", 0) ** index, multiple(a) ** index
+    if gain and not 1e-250 < gain < 1e250:
+        raise BeyondDoublesError
     clock = Clock(place.clock.step(place.first + begin), place.clock.stretch * stretch, nested=True)
     return place.at(
         a.node("body"),

@@ -103,7 +103,7 @@ def greedy(a: Arguments, reports: Reports, v: Real, step: Real) -> Real:
             best, bad, good = y, 0, good + 1
         else:
             bad, good = bad + 1, 0
-        scaled = rounded(base * power(factor, mp.mpf(k)))
+        scaled = float(base) * float(power(factor, mp.mpf(k)))
         if good > patience:
             k, warm, good = (k - 1 if scaled < high else k), warmup, 0
         elif bad > patience:

@@ -40,6 +40,10 @@ def perturbed(seed: int) -> Iterator[None]:
         _noise = None
 
 
+class BeyondDoublesError(Exception):
+    """The real number is one that doubles do not reach on the way: nothing is said about the value there."""
+
+
 def rounded(x: Real) -> Real:
     """One result: overflow is inf (section 6); with `perturbed`, noise."""
     if mp.isfinite(x):

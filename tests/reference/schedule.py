@@ -11,11 +11,11 @@ from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Assign, Bare, Binary, Call, Name, Negate, Pipe, Then
 
 from .arguments import POINTWISE, is_schedule
-from .lengths import body, end, last, left, operands, parts, wsd_parts
+from .lengths import body, end, last, left, modifier, operands, parts, wsd_parts
 from .numbers import InvalidTextError, Real
 from .places import Place, Run, known, lets, missing_base
 from .segments import segment, starts_frozen
-from .values import value
+from .values import bounds, value
 
 Key = tuple[str, str | int | None]
 
@@ -140,3 +140,7 @@ def nested(place: Place) -> None:
         nested(each)
     if isinstance(place.node, Pipe | Binary | Call):
         value(place, place.first)
+    if isinstance(place.node, Pipe) and place.node.right.function == "clamp":
+        low, high = bounds(modifier(place))
+        if low > high:  # here; in a later round of `repeat` it may be
+            raise InvalidTextError("E0601")

@@ -15,7 +15,7 @@ PIPE, SEQUENCE, SUM, TERM, ATOM = range(5)
 
 
 SHAPES = ["linear", "cosine", "one_minus_sqrt"]
-METRICS = ["loss", "loss", "val_loss", '"loss"', "grad_norm"]
+METRICS = ["loss", "loss", "loss", "val_loss", '"loss"', "grad_norm"]
 FACTORS = ["0.1", "0.37", "0.5", "0.82", "0.95"]
 FLOORS = ["1e-5", "0.1x", "prev / 5"]
 IMPROVES = {
@@ -76,10 +76,12 @@ def sample(seed: int) -> Sample:
 def reports(rng: random.Random) -> list[tuple[str, float, int]]:
     """Multiples of 1/64, so that sums and means are exact; some that are not finite; steps in order."""
     found, step = [], 0
-    for _ in range(rng.choice([0, 3, 10, 40])):
-        value = rng.choice([math.nan, math.inf, -math.inf]) if rng.random() < 0.08 else rng.randint(-9, 200) / 64
+    few, spread = rng.choice([3, 15, 60]), rng.choice([10, 200])
+    low, high = rng.choice([(-9, 200), (60, 70), (-200, 10)])
+    for _ in range(few):
+        value = rng.choice([math.nan, math.inf, -math.inf]) if rng.random() < 0.06 else rng.randint(low, high) / 64
         found.append((rng.choice(["loss", "loss", "loss", "val_loss", "grad_norm"]), value, step))
-        step += rng.choice([0, 1, 1, 2, 9, 40])
+        step += rng.choice([0, 1, 1, 2, spread // 10])
     return found
 
 
@@ -180,8 +182,26 @@ class Texts(Curves):
 
     # Statements.
 
+    def observed(self) -> str:
+        """Long enough for a machine to see many reports, or cut in the middle of them."""
+        long = self.rng.choice(["hold()", "hold(300)", "hold(120)", "exponential(0.99)", "cosine(400, to=0.3x)"])
+        machines = ["plateau", "guard", "normscale", "greedy"]
+        text = f"({long} | {self.modifier(self.rng.choice(machines))})"
+        kinds = ["", "", " | skip(30)", " | take(70)", " | sample(7)", " | cooldown(15)", " + warmup(40, shape=cosine)"]
+        text = f"({text}{self.rng.choice(kinds)})"
+        if self.maybe(0.5):
+            text = f"({text} | {self.modifier(self.rng.choice(machines))})"
+        if self.maybe(0.5):
+            text = f"({text} | take({self.rng.randint(5, 150)})) >> linear(50, to=0.2x)"
+        if self.maybe(0.4):
+            text = f"warmup({self.rng.randint(0, 30)}, from=0.1x) >> {text}"
+        self.keys = [("lr", None)]
+        return text
+
     def script(self) -> str:
-        statements = []
+        statements: list[str] = []
+        if self.maybe(0.3):
+            return self.observed()
         for kind in self.rng.sample(["number", "duration", "rate", "schedule"], self.rng.choice([0, 0, 1, 2, 3])):
             name = f"{kind[0]}_{len(statements)}"
             value = {

@@ -134,10 +134,7 @@ def of_modifier(place: Place, time: Exact) -> Real:
         case "clamp":
             if not a.has("min") and not a.has("max"):
                 raise InvalidTextError("E0208")
-            low = a.rate("min") if a.has("min") else -mp.inf
-            high = a.rate("max") if a.has("max") else mp.inf
-            if low > high:
-                raise InvalidTextError("E0601")
+            low, high = bounds(a)
             return least(greatest(value(inner, time), low), high)
         case "scale":
             return rounded(a.number("k", 0) * value(inner, time))
@@ -149,6 +146,10 @@ def of_modifier(place: Place, time: Exact) -> Real:
         case "cooldown":
             return rounded(of_cooldown(place, a, inner, time))
     raise InvalidTextError("E0505")
+
+
+def bounds(a: Arguments) -> tuple[Real, Real]:
+    return a.rate("min") if a.has("min") else -mp.inf, a.rate("max") if a.has("max") else mp.inf
 
 
 def of_cooldown(place: Place, a: Arguments, inner: Place, time: Exact) -> Real:
