@@ -22,7 +22,10 @@ COUNT = int(os.environ.get("LRDSL_REFERENCE", "120"))
 FIRST = int(os.environ.get("LRDSL_REFERENCE_FIRST", "0"))
 PARTS = 4
 
-SCHEDULES = (Path(__file__).parent / "reference" / "schedules.txt").read_text(encoding="utf-8").splitlines()
+FOLDER = Path(__file__).parent / "reference"
+# What other libraries, articles and recipes write, and small texts that each ask about one rule or one edge of it.
+SCHEDULES = (FOLDER / "schedules.txt").read_text(encoding="utf-8").splitlines()
+EDGES = (FOLDER / "edges.txt").read_text(encoding="utf-8").splitlines()
 REPORTS = [
     (metric, value, step)
     for step, value in enumerate([1.0, 0.5, 0.75, 0.75, 8.0, 0.75, math.nan, 0.75, 0.25, math.inf, 2.0, 2.0, 0.125], 1)
@@ -52,8 +55,23 @@ def test_texts_of_the_specification(text):
     total = 10_000 if text in ACCEPTED or text == "exponential(1 / 0.95)" else 1_000_000
     context = CONTEXT | {"total_steps": total, "bases": {"weight_decay": 0.1, "momentum": 0.9}}
     theirs, ours = lrdsl.compile(text, **context), Schedule(text, **context)
-    one = Sample(text, context, REPORTS, list(ours.trees))
-    assert same_values(one, theirs, ours, Counter()) is None
+    assert same_values(Sample(text, context, REPORTS, list(ours.trees)), theirs, ours, Counter()) is None
+
+
+def keys_of(text, context):
+    try:
+        return list(Schedule(text, **context).trees)
+    except (InvalidTextError, lrdsl.ScheduleError):
+        return []
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_edges(part):
+    """Accepted or rejected by both; of the accepted, the same values."""
+    context = CONTEXT | {"total_steps": 1001, "bases": {"weight_decay": 0.1, "momentum": 0.9, "beta1": 0.9}}
+    for text in EDGES[part::10]:
+        why = agree(Sample(text, context, REPORTS, keys_of(text, context)), Counter())
+        assert why is None, f"{text}: {why}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -58,6 +58,8 @@ def same_values(
     sample: Sample, theirs: lrdsl.Schedule, ours: Schedule, count: Counter[str], seed: int = 0
 ) -> str | None:
     rng = random.Random(seed)
+    if why := missed(sample, ours, rng):
+        return why
     heard = [report for report in sample.reports if report[0] in theirs.metrics]
     for reports in [(), heard] if heard else [()]:
         for metric, value, step in reports:
@@ -78,6 +80,25 @@ def same_values(
                 if not explained(got, expected, ours, key, step, reports):
                     return f"{key} at {step} after {len(reports)} reports: {got!r}, expected {float(expected)!r}"
                 count["ill-conditioned"] += 1
+    return None
+
+
+def missed(sample: Sample, ours: Schedule, rng: random.Random) -> str | None:
+    """A value that the static check (section 8) samples and must reject; some of its 65 evenly spaced ones."""
+    for key in sample.keys:
+        total, boundaries = sample.context["total_steps"], ours.boundaries(*key)
+        length = ours.length(*key)
+        last = length if length < math.inf else max(total, max(boundaries, default=0) + 1000)
+        looked_at = {step for each in boundaries for step in (each, each - 1) if step >= 0}
+        for step in looked_at | {i * last // 64 for i in rng.sample(range(65), 8)}:
+            try:
+                value = as_double(ours.value(key[0], step, key[1]))
+            except BeyondDoublesError:
+                continue
+            below_one = key[0] not in ("beta1", "beta2") or value < 1
+            fine = math.isfinite(value) and value >= 0 and below_one
+            if not fine and not explained(0.0, value, ours, key, step, ()):
+                return f"accepted, but {key} is {value} at {step}"
     return None
 
 

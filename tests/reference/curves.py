@@ -28,7 +28,16 @@ class Curves(Words):
         aimed = (decay, to[1] if self.maybe(0.85) else None)
         last: Given = n if ends or self.maybe(0.4) else ("n", self.optional("inf", 0.1))
         open_kinds = [self.exponential, self.staircase, self.milestones, self.inverse_sqrt, self.inverse_time]
-        open_kinds += [self.noam, self.cyclic, self.range_test, self.expr, self.hold, self.constant, self.cycle, self.cycle]
+        open_kinds += [
+            self.noam,
+            self.cyclic,
+            self.range_test,
+            self.expr,
+            self.hold,
+            self.constant,
+            self.cycle,
+            self.cycle,
+        ]
         closed = [self.ramp, self.decay, self.decay, self.polynomial, self.tanh, self.geometric, self.onecycle]
         closed += [self.points, self.wsd, self.repeat]
         kind = self.rng.choice(open_kinds + closed if not ends or self.maybe(0.5) else closed)

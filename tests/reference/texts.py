@@ -135,7 +135,8 @@ class Texts(Curves):
             value = self.rng.choice(["0.1x", "1e-4", "base / 9", "prev"])
             return f"{self.at_least(a, SUM)} + {value}", SUM
         if self.maybe(0.15):
-            return f"max({self.at_least(a, SUM)} - {self.at_least(b, TERM)}, 0)", ATOM
+            difference = f"{self.at_least(a, SUM)} - {self.at_least(b, TERM)}"
+            return (f"max({difference}, 0)", ATOM) if self.maybe(0.8) else (difference, SUM)
         return f"{self.at_least(a, SUM)} + {self.at_least(b, TERM)}", SUM
 
     def bound(self, depth: int, ends: bool) -> tuple[str, int]:
