@@ -273,7 +273,7 @@ class Arguments:
 
 
 def expression(text: str) -> Node:
-    """The tree of one value, for tests."""
+    """The tree of one value."""
     statement = parse(text).statements[0]
     assert isinstance(statement, Bare)
     return statement.value

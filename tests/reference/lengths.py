@@ -19,9 +19,7 @@ def uses_rest(node: Node, run: Run) -> bool:
     match node:
         case Then(parts=parts):
             return any(uses_rest(part, run) for part in parts)
-        case Pipe(left=left, right=right):
-            return uses_rest(left, run) or uses_rest(right, run)
-        case Binary(left=left, right=right):
+        case Pipe(left=left, right=right) | Binary(left=left, right=right):
             return uses_rest(left, run) or uses_rest(right, run)
         case Negate(operand=operand):
             return uses_rest(operand, run)
@@ -33,6 +31,7 @@ def uses_rest(node: Node, run: Run) -> bool:
 
 
 def uses_until(node: Node, run: Run) -> bool:
+    """Its length depends on where it begins."""
     node = run.resolve(node)
     match node:
         case Then(parts=parts):
@@ -255,7 +254,7 @@ def body(place: Place, index: int, begin: int = 0) -> Place:
 
 @once
 def wsd_parts(place: Place) -> list[Place]:
-    """warmup(warmup) >> hold(n - warmup - decay) >> shape(decay, to=to)."""
+    """`wsd` is warmup(warmup) >> hold(n - warmup - decay) >> shape(decay, to=to)."""
     from .values import at_end
 
     a = Arguments(place)
@@ -265,10 +264,11 @@ def wsd_parts(place: Place) -> list[Place]:
     shape = a.word("shape")
     if shape not in ("linear", "cosine", "one_minus_sqrt"):
         raise InvalidTextError("E0315")
-    n = Argument(Rest(), "n")
-    rise = place.at(Call("warmup", (n,)))
-    rise = replace(rise, fixed_end=place.begin + up)
-    flat = replace(place.at(Call("hold", (n,)), begin=place.begin + up, prev=at_end(rise)), fixed_end=stop - down)
-    decay = Call(shape, (n, Argument(a.nodes["to"], "to")))
-    fall = replace(place.at(decay, begin=stop - down, prev=at_end(flat)), fixed_end=stop)
-    return [rise, flat, fall]
+    n = Argument(Rest(), "n")  # stands for a length; where each of them ends is known
+    fall = Call(shape, (n, Argument(a.nodes["to"], "to")))
+    begin, prev, found = place.begin, place.prev, []
+    for call, until in ((Call("warmup", (n,)), begin + up), (Call("hold", (n,)), stop - down), (fall, stop)):
+        part = replace(place, node=call, begin=begin, prev=prev, fixed_end=until)
+        found.append(part)
+        begin, prev = until, at_end(part)
+    return found

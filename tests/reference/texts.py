@@ -36,8 +36,8 @@ OPTIONS: dict[str, dict[str, list[str]]] = {
     },
     "guard": {
         "metric": METRICS,
-        "spike": ["1.5", "2", "none"],
-        "window": ["1", "3", "10"],
+        "spike": ["1.01", "1.1", "1.5", "2", "none"],
+        "window": ["1", "2", "3", "10"],
         "factor": FACTORS,
         "recover": ["100", "40", "inf", "1", "2.5ep"],
         "min": FLOORS,
@@ -49,8 +49,8 @@ OPTIONS: dict[str, dict[str, list[str]]] = {
         "factor": FACTORS,
         **IMPROVES,
         "warmup": ["0", "1", "2"],
-        "min": FLOORS,
-        "max": ["4x", "1x", "0.5"],
+        "min": [*FLOORS, "0.6x", "0.9x"],
+        "max": ["4x", "1.5x", "1x", "0.5"],
         "smooth": ["1", "3", "4"],
     },
 }
@@ -77,7 +77,7 @@ def reports(rng: random.Random) -> list[tuple[str, float, int]]:
     """Multiples of 1/64, so that sums and means are exact; some that are not finite; steps in order."""
     found, step = [], 0
     few, spread = rng.choice([3, 15, 60]), rng.choice([10, 200])
-    low, high = rng.choice([(-9, 200), (60, 70), (-200, 10)])
+    low, high = rng.choice([(-9, 200), (60, 70), (60, 130), (-200, 10)])
     for _ in range(few):
         value = rng.choice([math.nan, math.inf, -math.inf]) if rng.random() < 0.06 else rng.randint(low, high) / 64
         found.append((rng.choice(["loss", "loss", "loss", "val_loss", "grad_norm"]), value, step))
