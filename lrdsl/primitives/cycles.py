@@ -224,9 +224,9 @@ def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> St
     length, name = one.end, "cycle" if times == INF else "repeat"
     if one.endless:
         message = f"the body of `{name}` never ends, so there is no second round"
-        raise ScheduleError("E0503", message, body.node.span, "give it a length: `n=`")
+        raise ScheduleError("E0503", message, body.node.span, "give it a length such as `n=1000`")
     if length == 0:
-        raise ScheduleError("E0406", f"the body of `{name}` has no steps")
+        raise ScheduleError("E0406", f"the body of `{name}` has no steps", hint="a round lasts at least 1 step")
 
     def filled(value: Any, index: Any, local: Any, stretch: Any, short: Any) -> Any:
         symbols = {clock.payload: local, lost.payload: short, pace.payload: const(1) * stage.pace * stretch}
