@@ -3,6 +3,7 @@
 import math
 from array import array
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
@@ -12,6 +13,7 @@ from lrdsl.errors import Note, ScheduleError
 from lrdsl.language.context import TARGETS, Context
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
+from lrdsl.language.recovery import Enough, Errors
 from lrdsl.language.script import bind_script
 from lrdsl.program.program import STEPS, Program
 from lrdsl.syntax.builder import LANGUAGE
@@ -321,15 +323,18 @@ def compile(
 def bind(text: str, context: Context) -> Schedule:
     """`compile` with a context that is already made."""
     script = parse(text)
-    try:
-        tracks: dict[tuple[str, Group], Track] = {}
-        for (target, group), bound in bind_script(script, context).items():
-            base, prev = context.base(target, group), context.prev(target)
-            lowered = lower(bound, base, prev, context.total_steps, bound.node, _key(target, group))
-            tracks[target, group] = Track(lowered)
-            checks.sample(tracks[target, group], target, context.total_steps, bound.node.span)
-    except ScheduleError as error:
-        raise error.within(text) from None
+    errors = Errors()
+    tracks: dict[tuple[str, Group], Track] = {}
+    with suppress(Enough), errors:
+        for (target, group), bound in bind_script(script, context, errors):
+            with errors:
+                base, prev = context.base(target, group), context.prev(target)
+                track = Track(lower(bound, base, prev, context.total_steps, _key(target, group), errors))
+                checks.sample(track, target, context.total_steps, bound.node.span)
+                tracks[target, group] = track
+    error = errors.first()
+    if error is not None:
+        raise error.within(text)
     return Schedule(text, script, context, tracks)
 
 

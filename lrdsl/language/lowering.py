@@ -7,11 +7,11 @@ from lrdsl.errors import ScheduleError
 from lrdsl.language.bound import Bound
 from lrdsl.language.memory import Memory
 from lrdsl.language.place import Place
+from lrdsl.language.recovery import Errors
 from lrdsl.program.assembler import Assembler
 from lrdsl.program.expr import STEP, const, symbol, symbols_in
 from lrdsl.program.program import Machine, Program, Segment
 from lrdsl.program.stretch import Stretch
-from lrdsl.syntax import tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,22 @@ class Lowered:
 
 
 def lower(
-    bound: Bound, base: float | None, prev: float | None, total: int | None, whole: tree.Node, target: str
+    bound: Bound,
+    base: float | None,
+    prev: float | None,
+    total: int | None,
+    target: str,
+    errors: Errors,
 ) -> Lowered:
-    """The Program of one target's schedule, entered at `prev` or else at its base; `whole` is its text's node."""
+    """The Program of one target's schedule, entered at `prev` or else at its base.
+
+    Raises:
+        ScheduleError: The Program is wrong as a whole.
+        Reported: Parts of it are wrong; `errors` has them.
+    """
+    whole = bound.node
     try:
-        return _lower(bound, base, prev, total, whole, target)
+        return _lower(bound, base, prev, total, target, errors)
     except ScheduleError as error:
         if error.code != "E0907" or error.span is not None:
             raise
@@ -35,9 +46,9 @@ def lower(
 
 
 def _lower(
-    bound: Bound, base: float | None, prev: float | None, total: int | None, whole: tree.Node, target: str
+    bound: Bound, base: float | None, prev: float | None, total: int | None, target: str, errors: Errors
 ) -> Lowered:
-    memory = Memory()
+    memory, whole = Memory(errors), bound.node
     start = symbol("base") if base is None else const(base)
     entry = start if prev is None else const(prev)
     stop = None if total is None else Fraction(total)

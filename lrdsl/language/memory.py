@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lrdsl.language.recovery import Errors
 from lrdsl.primitives.signature import ObservedModifier
 from lrdsl.program.expr import Expr, state
 
@@ -18,9 +19,10 @@ class TracedMachine:
 
 
 class Memory:
-    """What grows while a Program is made: slots, machines, metrics."""
+    """What grows while a Program is made: slots, machines, metrics, and what is wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, errors: Errors) -> None:
+        self.errors = errors
         self.state: list[float] = []
         self.slots: list[str] = []
         self.metrics: list[str] = []

@@ -5,9 +5,10 @@ gives back a `Stretch`. Primitives are called here, with where they stand and wh
 were given, and trace themselves.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from lrdsl.errors import ScheduleError, Span
@@ -19,12 +20,14 @@ from lrdsl.language.bound import (
     BoundSegment,
     BoundSequence,
     BoundStructure,
+    Broken,
     Length,
     takes_rest,
 )
 from lrdsl.language.formula import fold
 from lrdsl.language.memory import Memory, TracedMachine
 from lrdsl.language.printer import render
+from lrdsl.language.recovery import Enough, Errors, Reported
 from lrdsl.primitives.at import At
 from lrdsl.primitives.observed import State
 from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
@@ -95,15 +98,26 @@ class Place:
                 here = replace(self, origin=bound.node)
                 made: Stretch = _spanned(bound.node, lambda: bound.primitive.function(here, **arguments))
                 return _bounded(made, bound.node)
+            case Broken(parts=parts):
+                self._each(parts)
+                raise Reported
         raise AssertionError(bound)
+
+    def _each(self, schedules: Iterable[Bound]) -> list[Stretch]:
+        """All of them, placed here; an error in one hides none in the next."""
+        return self.memory.errors.each(partial(self.put, schedule) for schedule in schedules)
 
     # --- one segment ------------------------------------------------------------------------------------------
 
     def _segment(self, bound: BoundSegment) -> Stretch:
-        exact = self._end(bound.length, bound.node) if bound.length else self.position
+        errors, before = self.memory.errors, self.memory.errors.failures
+        exact = self.position
+        with errors:
+            exact = self._end(bound.length, bound.node) if bound.length else self.position
         begin, end = self.begin, FOREVER if exact == WITHOUT_END else half_up(exact)
         n = float("inf") if end == FOREVER else end - begin
         arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
+        errors.none_since(before)
         if bound.length:
             arguments["n"] = n
         self._not_frozen(bound, arguments, n)
@@ -136,6 +150,7 @@ class Place:
 
     def _arguments(self, primitive: Primitive, argued: Argued, node: tree.Node) -> dict[str, Any]:
         symbols: dict[str | int, Any] = {"base": self.base, "prev": self.prev}
+        before = self.memory.errors.failures
 
         def fill(value: Any) -> Any:
             if isinstance(value, tuple):
@@ -149,9 +164,11 @@ class Place:
                 if parameter.kind.name in ("rate", "rates"):
                     value = fill(value)
                     span = argued.spans.get(parameter.name, node.span)
-                    for entry in value if isinstance(value, tuple) else (value,):
-                        _check_rate(entry, parameter.name, primitive.name, parameter.kind.above == 0, span)
+                    with self.memory.errors:
+                        for entry in value if isinstance(value, tuple) else (value,):
+                            _check_rate(entry, parameter.name, primitive.name, parameter.kind.above == 0, span)
                 filled[parameter.python] = value
+        self.memory.errors.none_since(before)
         return filled
 
     def _not_frozen(self, bound: BoundSegment, arguments: Mapping[str, Any], n: float) -> None:
@@ -168,41 +185,64 @@ class Place:
     # --- combinations -----------------------------------------------------------------------------------------
 
     def _sequence(self, bound: BoundSequence) -> Stretch:
+        errors, before = self.memory.errors, self.memory.errors.failures
         parts: list[Stretch] = []
         here = self
         for index, part in enumerate(bound.parts):
-            stop = self.stop
-            if stop is not None and takes_rest(part):
-                stop -= sum((here._measure(later) for later in bound.parts[index + 1 :]), Fraction(0))
-                if stop < here.position:
-                    raise self._overfull(bound, part, here.position, stop)
-            stretch = replace(here, stop=stop).put(part)
-            if stretch.endless and index + 1 < len(bound.parts):
-                shown = render(part.node)
-                hint = "give it a length, or make it last"
-                raise ScheduleError(
-                    "E0503", f"`{shown}` never ends, so what follows is never reached", part.node.span, hint
-                )
-            parts.append(stretch)
-            here = replace(here, position=stretch.exact, prev=stretch.out)
+            made: Stretch | None = None
+            with errors:
+                made = here._part(bound, index)
+            end, prev = (here._nominal(part), f.fresh()) if made is None else (made.exact, made.out)
+            if end == WITHOUT_END and index + 1 < len(bound.parts):
+                message = f"`{render(part.node)}` never ends, so what follows is never reached"
+                errors.add(ScheduleError("E0503", message, part.node.span, "give it a length, or make it last"))
+                end, prev = here.position, f.fresh()
+            elif made is not None:
+                parts.append(made)
+            here = replace(here, position=end, prev=prev)
+        errors.none_since(before)
         return join(parts)
 
+    def _part(self, bound: BoundSequence, index: int) -> Stretch:
+        """One part of a sequence, placed here."""
+        part = bound.parts[index]
+        if self.stop is None or not takes_rest(part):
+            return self.put(part)
+        stop = self.stop - sum(map(self._measure, bound.parts[index + 1 :]), Fraction(0))
+        if stop < self.position:
+            raise self._overfull(bound, self.position, stop)
+        return replace(self, stop=stop).put(part)
+
+    def _nominal(self, bound: Bound) -> Fraction:
+        """Where a part would end that is wrong for another reason; where it begins if nobody can tell."""
+        match bound:
+            case BoundSegment(length=Length("steps", steps)):
+                return self.position + steps
+            case BoundSegment(length=Length("inf")):
+                return WITHOUT_END
+            case BoundSegment(length=Length("until", steps)):
+                return max(self.position, steps)
+        return self.position
+
     def _measure(self, bound: Bound) -> Fraction:
-        """How long a later part is: placed on trial, without knowing what flows into it."""
+        """How long a later part is: placed on trial, without knowing what flows into it. What is wrong is said later."""
         trial = replace(
-            self, memory=Memory(), position=Fraction(0), prev=f.symbol("prev"), base=f.symbol("base"), stop=None
+            self, memory=Memory(Errors()), position=Fraction(0), prev=f.symbol("prev"), base=f.symbol("base"), stop=None
         )
-        stretch = trial.put(bound)
+        try:
+            stretch = trial.put(bound)
+        except (ScheduleError, Reported, Enough):
+            return Fraction(0)
         return Fraction(0) if stretch.endless else stretch.exact
 
-    def _overfull(self, bound: BoundSequence, part: Bound, position: Fraction, stop: Fraction) -> ScheduleError:
+    def _overfull(self, bound: BoundSequence, position: Fraction, stop: Fraction) -> ScheduleError:
         assert self.stop is not None
         used = half_up(position + self.stop - stop)
         message = f"`rest` is {half_up(stop - position)} steps: the others already use {used} of {half_up(self.stop)}"
         return ScheduleError("E0409", message, bound.node.span, "shorten one of them")
 
     def _pointwise(self, bound: BoundPointwise) -> Stretch:
-        schedules = [self.put(operand) for operand in bound.operands if not isinstance(operand, Expr)]
+        schedules = self._each(operand for operand in bound.operands if not isinstance(operand, Expr))
         longest = max(schedules, key=lambda stretch: stretch.end)
         symbols: dict[str | int, Any] = {"base": self.base, "prev": self.prev}
 
@@ -224,9 +264,12 @@ class Place:
         return _bounded(combine(operands, operation, lambda *pieces: _combined(bound, pieces)), bound.node)
 
     def _modified(self, bound: BoundModified) -> Stretch:
-        body = self.put(bound.body)
+        errors, before = self.memory.errors, self.memory.errors.failures
         primitive, call = bound.primitive, bound.node.right
+        with errors:
+            body = self.put(bound.body)
         arguments = self._arguments(primitive, bound.arguments, call)
+        errors.none_since(before)
         if not isinstance(primitive, ObservedModifier):
             return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
         slot, slots = self.memory.claim(primitive)

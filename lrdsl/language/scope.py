@@ -3,6 +3,7 @@
 from lrdsl.errors import ScheduleError
 from lrdsl.language.context import KEYWORDS, TARGETS, Context
 from lrdsl.language.formula import FUNCTIONS, NAMES
+from lrdsl.language.recovery import Errors
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.syntax import tree
 
@@ -16,10 +17,12 @@ DEPTH = 64
 class Scope:
     """The names of one text: functions and words of the language, params, and every `let` so far."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, errors: Errors) -> None:
         self.context = context
+        self.errors = errors
         self.repeating = False  # inside repeat or cycle
-        self.lets: dict[str, tuple[tree.Node, int]] = {}  # what it stands for, and how many lets that may see
+        # What a `let` stands for, and how many lets that may see; None if it is wrong.
+        self.lets: dict[str, tuple[tree.Node, int] | None] = {}
         self.visible = 0  # how many lets, in order, may be seen
         self.defining: str | None = None
         self._nodes = 0
@@ -58,16 +61,16 @@ class Scope:
         self._depth -= 1
 
     def define(self, let: tree.Let) -> None:
-        """Check a new name; from `defined` on it may be used."""
+        """Check a new name; while its value is read, it is `defining`."""
         if self.reserved(let.name):
             raise ScheduleError("E0210", f"`{let.name}` is reserved", let.name_span, "choose another name")
         if let.name in self.names():
             raise ScheduleError("E0211", f"`{let.name}` is already defined", let.name_span)
         self.defining = let.name
 
-    def defined(self, let: tree.Let) -> None:
-        """The definition is right; what it took does not count, only what its uses will."""
+    def defined(self, let: tree.Let, *, right: bool) -> None:
+        """From here on the name may be used. What the definition took does not count, only what its uses will."""
         self.defining = None
-        self.lets[let.name] = (let.value, self.visible)
+        self.lets[let.name] = (let.value, self.visible) if right else None
         self.visible += 1
         self._nodes = 0
