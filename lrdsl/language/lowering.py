@@ -52,7 +52,9 @@ def _lower(
     start = symbol("base") if base is None else const(base)
     entry = start if prev is None else const(prev)
     stop = None if total is None else Fraction(total)
+    before = errors.failures
     stretch = Place(memory, STEP, Fraction(0), stop, entry, start, whole).put(bound)
+    errors.none_since(before)
     if stretch.end == 0:
         raise ScheduleError("E0406", "the whole schedule has no steps", whole.span)
     roots = [(piece.begin, piece.value) for piece in stretch.pieces]

@@ -115,12 +115,22 @@ class Place:
         with errors:
             exact = self._end(bound.length, bound.node) if bound.length else self.position
         begin, end = self.begin, FOREVER if exact == WITHOUT_END else half_up(exact)
+        value = out = const(0)
+        with errors:
+            value, out = self._values(bound, begin, end)
+        if errors.failures > before:  # what follows shall not suffer
+            value = out = f.fresh()
+        pieces = (Piece(begin, end, value, out, bound.node),) if end > begin else ()
+        return _bounded(Stretch(pieces, begin, end, exact, out), bound.node)
+
+    def _values(self, bound: BoundSegment, begin: int, end: int) -> tuple[Expr, Expr]:
+        """A segment's formula, and its value at the end."""
         n = float("inf") if end == FOREVER else end - begin
         arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
-        errors.none_since(before)
         if bound.length:
             arguments["n"] = n
-        self._not_frozen(bound, arguments, n)
+        with self.memory.errors:
+            self._not_frozen(bound, arguments, n)
 
         def formula(t: Any, step: Expr) -> Expr:
             value = bound.primitive.function(At(t, n, self.prev, self.base, step), **arguments)
@@ -129,8 +139,7 @@ class Place:
         t = self.clock - begin if begin else self.clock
         value = _spanned(bound.node, lambda: formula(t, STEP))
         out = value if end == FOREVER else _spanned(bound.node, lambda: formula(const(n), self.now(end)))
-        pieces = (Piece(begin, end, value, out, bound.node),) if end > begin else ()
-        return _bounded(Stretch(pieces, begin, end, exact, out), bound.node)
+        return value, out
 
     def _end(self, length: Length, node: tree.Node) -> Fraction:
         if length.kind == "inf":
@@ -189,17 +198,15 @@ class Place:
         parts: list[Stretch] = []
         here = self
         for index, part in enumerate(bound.parts):
-            made: Stretch | None = None
+            made = Stretch((), here.begin, here.begin, here.position, f.fresh())  # if nobody can tell how long it is
             with errors:
                 made = here._part(bound, index)
-            end, prev = (here._nominal(part), f.fresh()) if made is None else (made.exact, made.out)
-            if end == WITHOUT_END and index + 1 < len(bound.parts):
+            if made.endless and index + 1 < len(bound.parts):
                 message = f"`{render(part.node)}` never ends, so what follows is never reached"
                 errors.add(ScheduleError("E0503", message, part.node.span, "give it a length, or make it last"))
-                end, prev = here.position, f.fresh()
-            elif made is not None:
-                parts.append(made)
-            here = replace(here, position=end, prev=prev)
+                made = replace(made, exact=here.position, out=f.fresh())
+            parts.append(made)
+            here = replace(here, position=made.exact, prev=made.out)
         errors.none_since(before)
         return join(parts)
 
@@ -212,17 +219,6 @@ class Place:
         if stop < self.position:
             raise self._overfull(bound, self.position, stop)
         return replace(self, stop=stop).put(part)
-
-    def _nominal(self, bound: Bound) -> Fraction:
-        """Where a part would end that is wrong for another reason; where it begins if nobody can tell."""
-        match bound:
-            case BoundSegment(length=Length("steps", steps)):
-                return self.position + steps
-            case BoundSegment(length=Length("inf")):
-                return WITHOUT_END
-            case BoundSegment(length=Length("until", steps)):
-                return max(self.position, steps)
-        return self.position
 
     def _measure(self, bound: Bound) -> Fraction:
         """How long a later part is: placed on trial, without knowing what flows into it. What is wrong is said later."""
