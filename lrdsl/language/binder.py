@@ -250,7 +250,7 @@ class Binder(Scope):
             one: Bound = Broken(part)
             with self.errors:
                 one = self._part(part, after_rest=open_part)
-            open_part = open_part or takes_rest(one)
+            open_part = open_part or takes_rest(one) is not None
             # A `let` may name a sequence: it joins this one.
             bound.extend(one.parts if isinstance(one, BoundSequence) else (one,))
         return BoundSequence(tuple(bound), node)
@@ -265,7 +265,7 @@ class Binder(Scope):
         until = takes_until(part)
         if after_rest and until is not None:
             raise ScheduleError("E0408", "`until` after `rest` leaves both open", until.span)
-        if after_rest and takes_rest(part):
+        if after_rest and takes_rest(part) is not None:
             raise ScheduleError("E0408", "`rest` is used twice in one sequence", node.span)
         return part
 
@@ -306,8 +306,13 @@ class Binder(Scope):
             message = "a metric-driven modifier inside `repeat` would need one state per round"
             fix = f"repeat(3, cosine(9)) | {right.function}()"
             raise ScheduleError("E0606", message, right.span, fix)
-        arguments, _ = bind_arguments(self, right, primitive)
-        return BoundModified(primitive, arguments, body, node)
+        arguments, length = bind_arguments(self, right, primitive)
+        if length is not None and (rest := takes_rest(body)) is not None:
+            message = f"`rest` has no meaning on the left of `{right.function}`, which says where the schedule ends"
+            raise ScheduleError(
+                "E0407", message, rest.span, f"give the length to one of them: `| {right.function}(rest)`"
+            )
+        return BoundModified(primitive, arguments, length, body, node)
 
 
 def _spelled_out(node: tree.Node, value: Value) -> str | None:

@@ -53,7 +53,7 @@ def _lower(
     entry = start if prev is None else const(prev)
     stop = None if total is None else Fraction(total)
     before = errors.failures
-    stretch = Place(memory, STEP, Fraction(0), stop, entry, start, whole).put(bound)
+    stretch = Place(memory, STEP, Fraction(0), stop, entry, start, whole, total).put(bound)
     errors.none_since(before)
     if stretch.end == 0:
         raise ScheduleError("E0406", "the whole schedule has no steps", whole.span)

@@ -27,10 +27,10 @@ from lrdsl.language.bound import (
 from lrdsl.language.formula import fold
 from lrdsl.language.memory import Memory, TracedMachine
 from lrdsl.language.printer import render
-from lrdsl.language.recovery import Enough, Errors, Reported
+from lrdsl.language.recovery import Reported
 from lrdsl.primitives.at import At
 from lrdsl.primitives.observed import State
-from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
+from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive, Reshaping
 from lrdsl.program import expr as f
 from lrdsl.program.expr import REPORT, STEP, Expr, const, substitute
 from lrdsl.program.program import FOREVER, STEPS
@@ -38,6 +38,8 @@ from lrdsl.program.stretch import Piece, Stretch, combine, half_up, join
 from lrdsl.syntax import tree
 
 WITHOUT_END = Fraction(FOREVER)
+_UNKNOWN = f.symbol("unknown")
+"""The rate of what is wrong: nothing can be said about it, so nothing that follows from it is."""
 
 _COMBINE: Mapping[str, Callable[..., Expr]] = {
     "add": lambda a, b: a + b,
@@ -56,7 +58,8 @@ class Place:
     """Where a schedule stands: a position on a clock, and the rates that reach it.
 
     `stop` is where the enclosing sequence must end, for `rest`; None if nothing says so. `pace` is how many steps of
-    the schedule's own clock one step of this clock takes: a stretched round's is slower.
+    the schedule's own clock one step of this clock takes: a stretched round's is slower. `total` is the length of the
+    run; `absolute` says that this clock is the run's and the position is where the schedule will stand.
     """
 
     memory: Memory
@@ -66,6 +69,8 @@ class Place:
     prev: Any
     base: Any
     origin: tree.Node
+    total: int | None = None
+    absolute: bool = True
     pace: Any = 1.0
 
     @property
@@ -77,9 +82,20 @@ class Place:
         """The schedule's own clock when this clock shows `step`."""
         return const(step) if self.clock is STEP else STEP - (self.clock - step) * self.pace
 
+    def at(self, value: Expr, step: Any) -> Expr:
+        """`value` when this clock shows `step`, a plain or a traced number."""
+        shown = step if isinstance(step, Expr) else const(step)
+        own = shown if self.clock is STEP else STEP - (self.clock - shown) * self.pace
+        return substitute(value, {"step": own, self.clock.payload: shown})
+
+    def earlier(self, steps: int) -> "Place":
+        """The same place, so many steps to the left."""
+        return replace(self, position=self.position - steps)
+
     def lower(self, body: Bound, *, clock: Expr, pace: Any, prev: Expr, base: Expr) -> Stretch:
         """`body` from step 0 of a clock of its own."""
-        there = replace(self, clock=clock, pace=pace, position=Fraction(0), stop=None, prev=prev, base=base)
+        here = replace(self, clock=clock, pace=pace, prev=prev, base=base)
+        there = replace(here, position=Fraction(0), stop=None, absolute=False)
         return there.put(body)
 
     def put(self, bound: Bound) -> Stretch:
@@ -107,6 +123,10 @@ class Place:
         """All of them, placed here; an error in one hides none in the next."""
         return self.memory.errors.each(partial(self.put, schedule) for schedule in schedules)
 
+    def _unknown(self) -> Stretch:
+        """What stands for a schedule so wrong that nobody can tell its length."""
+        return Stretch((), self.begin, self.begin, self.position, _UNKNOWN)
+
     # --- one segment ------------------------------------------------------------------------------------------
 
     def _segment(self, bound: BoundSegment) -> Stretch:
@@ -119,7 +139,7 @@ class Place:
         with errors:
             value, out = self._values(bound, begin, end)
         if errors.failures > before:  # what follows shall not suffer
-            value = out = f.fresh()
+            value = out = _UNKNOWN
         pieces = (Piece(begin, end, value, out, bound.node),) if end > begin else ()
         return _bounded(Stretch(pieces, begin, end, exact, out), bound.node)
 
@@ -198,13 +218,13 @@ class Place:
         parts: list[Stretch] = []
         here = self
         for index, part in enumerate(bound.parts):
-            made = Stretch((), here.begin, here.begin, here.position, f.fresh())  # if nobody can tell how long it is
+            made = here._unknown()
             with errors:
                 made = here._part(bound, index)
             if made.endless and index + 1 < len(bound.parts):
                 message = f"`{render(part.node)}` never ends, so what follows is never reached"
                 errors.add(ScheduleError("E0503", message, part.node.span, "give it a length, or make it last"))
-                made = replace(made, exact=here.position, out=f.fresh())
+                made = replace(made, exact=here.position, out=_UNKNOWN)
             parts.append(made)
             here = replace(here, position=made.exact, prev=made.out)
         errors.none_since(before)
@@ -213,22 +233,23 @@ class Place:
     def _part(self, bound: BoundSequence, index: int) -> Stretch:
         """One part of a sequence, placed here."""
         part = bound.parts[index]
-        if self.stop is None or not takes_rest(part):
+        if self.stop is None or takes_rest(part) is None:
             return self.put(part)
-        stop = self.stop - sum(map(self._measure, bound.parts[index + 1 :]), Fraction(0))
+        errors, before = self.memory.errors, self.memory.errors.failures
+        stop = self.stop
+        with errors:
+            stop -= sum(map(self._measure, bound.parts[index + 1 :]), Fraction(0))
         if stop < self.position:
             raise self._overfull(bound, self.position, stop)
-        return replace(self, stop=stop).put(part)
+        made = replace(self, stop=stop).put(part)
+        errors.none_since(before)
+        return made
 
     def _measure(self, bound: Bound) -> Fraction:
-        """How long a later part is: placed on trial, without knowing what flows into it. What is wrong is said later."""
-        trial = replace(
-            self, memory=Memory(Errors()), position=Fraction(0), prev=f.symbol("prev"), base=f.symbol("base"), stop=None
-        )
-        try:
-            stretch = trial.put(bound)
-        except (ScheduleError, Reported, Enough):
-            return Fraction(0)
+        """How long a later part is: placed on trial, without knowing what flows into it."""
+        prev, base, memory = f.symbol("prev"), f.symbol("base"), Memory(self.memory.errors)
+        trial = replace(self, memory=memory, prev=prev, base=base, position=Fraction(0), stop=None, absolute=False)
+        stretch = trial.put(bound)
         return Fraction(0) if stretch.endless else stretch.exact
 
     def _overfull(self, bound: BoundSequence, position: Fraction, stop: Fraction) -> ScheduleError:
@@ -260,12 +281,15 @@ class Place:
         return _bounded(combine(operands, operation, lambda *pieces: _combined(bound, pieces)), bound.node)
 
     def _modified(self, bound: BoundModified) -> Stretch:
-        errors, before = self.memory.errors, self.memory.errors.failures
         primitive, call = bound.primitive, bound.node.right
-        with errors:
+        if isinstance(primitive, Reshaping):
+            return self._reshaped(bound, primitive)
+        body: Stretch | None = None
+        with self.memory.errors:
             body = self.put(bound.body)
         arguments = self._arguments(primitive, bound.arguments, call)
-        errors.none_since(before)
+        if body is None:
+            raise Reported
         if not isinstance(primitive, ObservedModifier):
             return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
         slot, slots = self.memory.claim(primitive)
@@ -276,6 +300,25 @@ class Place:
         metric = self.memory.metric(arguments["metric"])
         self.memory.machines.append(TracedMachine(metric, body.begin, body.end, slot, traced))
         return body.map(lambda v: primitive.modified(v, cells, arguments), call)
+
+    def _reshaped(self, bound: BoundModified, primitive: Reshaping) -> Stretch:
+        call, machines = bound.node.right, self.memory.machines
+        first = len(machines)
+        try:
+            arguments = self._arguments(primitive, bound.arguments, call)
+            if bound.length is not None:
+                arguments["n"] = self._end(bound.length, call) - self.position
+        except (ScheduleError, Reported):
+            with self.memory.errors:
+                self.put(bound.body)
+            raise
+        here = replace(self, origin=call)
+        made: Stretch = _spanned(call, lambda: primitive.function(here, bound.body, **arguments))
+        for index in range(first, len(machines)):  # reports are heard where the left side still runs
+            machine = machines[index]
+            begin = max(machine.begin, made.begin)
+            machines[index] = replace(machine, begin=begin, end=max(begin, min(machine.end, made.end)))
+        return _bounded(made, bound.node)
 
 
 def _known(value: Any) -> float | None:
