@@ -35,6 +35,31 @@ def test_check_reports_every_text(run: Any) -> None:
     )
 
 
+def test_check_prints_every_error_of_a_text(run: Any) -> None:
+    ran = run("check", "cosin(9) >> linear(9, mn=1)")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        "E0204: unknown function `cosin`\n"
+        "  |\n"
+        "1 | cosin(9) >> linear(9, mn=1)\n"
+        "  | ^^^^^ did you mean `cosine`?\n"
+        "E0202: `linear` has no argument `mn`; it takes n, to, from\n"
+        "  |\n"
+        "1 | cosin(9) >> linear(9, mn=1)\n"
+        "  |                       ^^^^ did you mean `min`?\n"
+    )
+    (report,) = json.loads(run("check", "--json", "cosin(9) >> linear(9, mn=1)").out)
+    assert [(error["code"], error["span"]) for error in report["errors"]] == [("E0204", [0, 5]), ("E0202", [22, 26])]
+
+
+def test_check_prints_a_syntax_error_alone(run: Any) -> None:
+    assert run("check", "cosin(9) >> linear(9, mn=1").err.count("E0") == 1
+
+
+def test_other_verbs_print_the_first_error(run: Any) -> None:
+    assert run("plot", "cosin(9) >> linear(9, mn=1)").err.count("E0") == 1
+
+
 def test_check_json(run: Any) -> None:
     ran = run("check", "--json", "cosin(9)", EXAMPLE)
     assert (ran.code, ran.err) == (1, "")
