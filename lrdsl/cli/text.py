@@ -33,8 +33,8 @@ def check(texts: list[Text], binding: Binding, strict: bool, as_json: bool) -> N
         notes: tuple[Note, ...] = ()
         try:
             notes = binding.compile(text).notes
-        except ScheduleError as error:
-            errors = [error, *error.others]
+        except ScheduleError as first:
+            errors = [first, *first.others]
         failed |= bool(errors) or (strict and bool(notes))
         if as_json:
             found = {"errors": list(map(_diagnostic, errors)), "notes": list(map(_diagnostic, notes))}
