@@ -5,16 +5,19 @@ from array import array
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any
 
 from lrdsl import checks
-from lrdsl.errors import Note, ScheduleError
+from lrdsl.errors import Note, ScheduleError, Span
+from lrdsl.language.binder import Binder
 from lrdsl.language.context import TARGETS, Context
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
 from lrdsl.language.recovery import Enough, Errors
 from lrdsl.language.script import bind_script
+from lrdsl.notes import collect
 from lrdsl.program.program import STEPS, Program
 from lrdsl.syntax.builder import LANGUAGE
 from lrdsl.syntax.parser import parse
@@ -27,9 +30,17 @@ Group = str | int | None
 class Schedule:
     """A learning-rate schedule: a pure function of the step and of what was observed. Made by `compile`."""
 
-    def __init__(self, text: str, script: Script, context: Context, tracks: dict[tuple[str, Group], Track]) -> None:
+    def __init__(
+        self,
+        text: str,
+        script: Script,
+        context: Context,
+        tracks: dict[tuple[str, Group], Track],
+        rounded: Mapping[Span, tuple[str, Fraction]],
+    ) -> None:
         self.text = text
         self.tracks = tracks
+        self._rounded = rounded
         self._script = script
         self._context = context
         self._observed: dict[str, int] = {}
@@ -184,9 +195,10 @@ class Schedule:
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What is not wrong but worth knowing."""
+        """What is not wrong but worth knowing, in the order of the text."""
         if self._notes is None:
-            self._notes = tuple(checks.notes(self, self._context.total_steps))
+            tracks = {_key(*key): (track, self._context.base(*key)) for key, track in self.tracks.items()}
+            self._notes = collect(tracks, self._context.total_steps, self._rounded)
         return self._notes
 
     @property
@@ -326,7 +338,8 @@ def bind(text: str, context: Context) -> Schedule:
     errors = Errors()
     tracks: dict[tuple[str, Group], Track] = {}
     with suppress(Enough), errors:
-        for (target, group), bound in bind_script(script, context, errors):
+        binder = Binder(context, errors)
+        for (target, group), bound in bind_script(script, binder):
             with errors:
                 base, prev = context.base(target, group), context.prev(target)
                 track = Track(lower(bound, base, prev, context.total_steps, _key(target, group), errors))
@@ -335,7 +348,7 @@ def bind(text: str, context: Context) -> Schedule:
     error = errors.first()
     if error is not None:
         raise error.within(text)
-    return Schedule(text, script, context, tracks)
+    return Schedule(text, script, context, tracks, binder.rounded)
 
 
 def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from lrdsl.errors import ScheduleError, Span
+from lrdsl.errors import ScheduleError
 from lrdsl.language.bound import Argued, Bound, Length
 from lrdsl.language.context import UNIT_KEYWORDS
 from lrdsl.language.formula import trace
@@ -38,6 +38,8 @@ def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> t
             length = _length(binder, node, primitive.length, given.get(primitive.length.name), until)
     values: dict[str, Any] = {}
     spans = {name: argument.value.span for name, argument in given.items()}
+    if until is not None:
+        spans["until"] = until.value.span
     for parameter in primitive.parameters:
         argument = given.get(parameter.name)
         if parameter.kind.name == "steps" and (argument or until or not parameter.required):
@@ -202,6 +204,13 @@ class _Conversion:
             raise self.fail("E0404", "is longer than 2**53 - 1 steps")
         return exact
 
+    def rounded(self, value: Any) -> int:
+        """Whole steps, not negative; that they had to be rounded is worth a note."""
+        exact = self.steps(value)
+        if exact.denominator != 1:
+            self.binder.rounded[self.span] = (self.called, exact)
+        return half_up(exact)
+
     def _share_hint(self, exact: Fraction) -> str | None:
         return f"`{_short(exact * 100)}%` of total, or a whole number" if 0 < exact < 1 else None
 
@@ -232,14 +241,14 @@ class _Conversion:
 
     def period(self, value: Value) -> int:
         """Whole steps, at least 1."""
-        steps = half_up(self.steps(value))
+        steps = self.rounded(value)
         if steps < 1:
             raise self.fail("E0406", "must be at least 1 step")
         return steps
 
     def offset(self, value: Value) -> int:
         """Whole steps, perhaps none."""
-        return half_up(self.steps(value))
+        return self.rounded(value)
 
     def real(self, value: Value) -> float:
         """An exact number of steps above 0."""
@@ -334,7 +343,7 @@ class _Conversion:
 
     def entry(self) -> Any:
         """One entry of a list."""
-        return self.rate(self.value()) if self.kind.name == "rates" else half_up(self.steps(self.value()))
+        return self.rate(self.value()) if self.kind.name == "rates" else self.rounded(self.value())
 
 
 def _short(value: Fraction) -> str:

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from lrdsl.errors import ScheduleError
 from lrdsl.language.bound import Bound
-from lrdsl.language.memory import Memory
+from lrdsl.language.memory import Changed, Memory, Placed
 from lrdsl.language.place import Place
 from lrdsl.language.recovery import Errors
 from lrdsl.program.assembler import Assembler
@@ -16,10 +16,12 @@ from lrdsl.program.stretch import Stretch
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A Program, and the pieces it was made of for whoever explains it."""
+    """A Program; the pieces it was made of, and what stands where, for whoever explains it."""
 
     program: Program
     stretch: Stretch
+    placed: tuple[Placed, ...]
+    changed: tuple[Changed, ...]
 
 
 def lower(
@@ -69,4 +71,4 @@ def _lower(
         Machine(m.metric, m.begin, m.end, m.slot, len(m.update), assembler.add(m.update)) for m in memory.machines
     ]
     program = assembler.finish(segments, machines, memory.state, memory.slots, memory.metrics)
-    return Lowered(program, stretch)
+    return Lowered(program, stretch, tuple(memory.placed), tuple(memory.changed))

@@ -25,7 +25,7 @@ from lrdsl.language.bound import (
     takes_rest,
 )
 from lrdsl.language.formula import fold
-from lrdsl.language.memory import Memory, TracedMachine
+from lrdsl.language.memory import Changed, Memory, Placed, TracedMachine
 from lrdsl.language.printer import render
 from lrdsl.language.recovery import Reported
 from lrdsl.primitives.at import At
@@ -156,6 +156,9 @@ class Place:
             made = self._run(bound.primitive, arguments, exact, bound.node)
         if errors.failures > before:
             made = self._unknown(exact, bound.node)
+        else:
+            value = made.pieces[0].value if made.pieces else made.out
+            self.memory.placed.append(Placed(bound, made.begin, made.end, arguments, value, made.out, self.clock))
         return _bounded(made, bound.node)
 
     def _run(self, primitive: Primitive, arguments: dict[str, Any], exact: Fraction, node: tree.Node) -> Stretch:
@@ -313,6 +316,8 @@ class Place:
         arguments = self._arguments(primitive, bound.arguments, call)
         if body is None:
             raise Reported
+        assert isinstance(call, tree.Call)
+        self.memory.changed.append(Changed(primitive, call, arguments, body, self.clock))
         if not isinstance(primitive, ObservedModifier):
             return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
         slot, slots = self.memory.claim(primitive)

@@ -1,6 +1,8 @@
 """`Scope`: what names may mean while a text is bound, and how much of it there is."""
 
-from lrdsl.errors import ScheduleError
+from fractions import Fraction
+
+from lrdsl.errors import ScheduleError, Span
 from lrdsl.language.context import KEYWORDS, TARGETS, Context
 from lrdsl.language.formula import FUNCTIONS, NAMES
 from lrdsl.language.recovery import Errors
@@ -20,6 +22,7 @@ class Scope:
     def __init__(self, context: Context, errors: Errors) -> None:
         self.context = context
         self.errors = errors
+        self.rounded: dict[Span, tuple[str, Fraction]] = {}  # where a duration was not whole: its name, and its length
         self.repeating = False  # inside repeat or cycle
         # What a `let` stands for, and how many lets that may see; None if it is wrong.
         self.lets: dict[str, tuple[tree.Node, int] | None] = {}

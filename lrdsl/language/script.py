@@ -3,10 +3,9 @@
 from lrdsl.errors import ScheduleError
 from lrdsl.language.binder import Binder
 from lrdsl.language.bound import Bound
-from lrdsl.language.context import TARGETS, Context
+from lrdsl.language.context import TARGETS
 from lrdsl.language.hints import nearest
 from lrdsl.language.printer import render
-from lrdsl.language.recovery import Errors
 from lrdsl.language.values import Word, describe
 from lrdsl.syntax import tree
 
@@ -14,9 +13,9 @@ Key = tuple[str, str | int | None]
 """A target and a group; None is every group."""
 
 
-def bind_script(script: tree.Script, context: Context, errors: Errors) -> list[tuple[Key, Bound]]:
+def bind_script(script: tree.Script, binder: Binder) -> list[tuple[Key, Bound]]:
     """The schedule of every target and group that a text names; a bare one is that of ``lr``."""
-    binder = Binder(context, errors)
+    errors = binder.errors
     bound: list[tuple[Key, Bound]] = []
     named: set[Key] = set()
     placed: list[tree.Assign | tree.Bare] = []

@@ -56,20 +56,36 @@ def found(text, **context):
         # Formulas and lists.
         (
             "expr(where(foo < 5, bar(t, 3ep)), n=-3)",
-            [("E0206", "where(foo < 5, bar(t, 3ep))"), ("E0201", "foo"), ("E0204", "bar"), ("E0310", "3ep")]
-            + [("E0403", "-3")],
+            [
+                ("E0206", "where(foo < 5, bar(t, 3ep))"),
+                ("E0201", "foo"),
+                ("E0204", "bar"),
+                ("E0310", "3ep"),
+                ("E0403", "-3"),
+            ],
         ),
         ("multistep([2.5, -1, 0.5x])", [("E0405", "2.5"), ("E0403", "-1"), ("E0302", "0.5x")]),
         # Statements.
         (
             "learning_rate = cosin(5); lr = linear(mn=3); momentum = 0.5; lr = hold() >> hold()",
-            [("E0212", "learning_rate"), ("E0204", "cosin"), ("E0202", "mn=3"), ("E0309", "0.5"), ("E0213", "lr")]
-            + [("E0503", "hold()")],
+            [
+                ("E0212", "learning_rate"),
+                ("E0204", "cosin"),
+                ("E0202", "mn=3"),
+                ("E0309", "0.5"),
+                ("E0213", "lr"),
+                ("E0503", "hold()"),
+            ],
         ),
         (
             "cosin(5); lr = linear(-1); cosine(0.5x)",
-            [("E0204", "cosin"), ("E0112", "lr = linear(-1)"), ("E0403", "-1")]
-            + [("E0111", "cosine(0.5x)"), ("E0302", "0.5x")],
+            [
+                ("E0204", "cosin"),
+                ("E0112", "lr = linear(-1)"),
+                ("E0403", "-1"),
+                ("E0111", "cosine(0.5x)"),
+                ("E0302", "0.5x"),
+            ],
         ),
         (
             "lr = cosine(10) - 1x; beta1 = constant(2); weight_decay = cosin(5)",
@@ -78,7 +94,10 @@ def found(text, **context):
         # A `let` is wrong where it is written, and only there.
         ("let w = foo; warmup(w) >> cosine(w) >> linear(bar)", [("E0201", "foo"), ("E0201", "bar")]),
         ("let a = a; let b = a * 2; cosine(b, to=a)", [("E0214", "a")]),
-        ("let cosine = foo; let cosine = 3; linear(cosine)", [("E0210", "cosine"), ("E0201", "foo"), ("E0210", "cosine")]),
+        (
+            "let cosine = foo; let cosine = 3; linear(cosine)",
+            [("E0210", "cosine"), ("E0201", "foo"), ("E0210", "cosine")],
+        ),
         ("let a = 5; let a = 0.1x; cosine(a) >> foo()", [("E0211", "a"), ("E0204", "foo")]),
         ("let s = hold() >> cosine(5); lr = s; lr[head] = s | scale(-1)", [("E0503", "hold()"), ("E0601", "-1")]),
         ("let p = 0.5 >> hold(); p | plateau(mode=up)", [("E0502", "0.5"), ("E0315", "up")]),
