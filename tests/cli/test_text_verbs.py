@@ -17,12 +17,15 @@ def test_check_prints_notes(run: Any) -> None:
     assert (ran.code, ran.err) == (0, "")
     first, *notes = ran.out.splitlines()
     assert first == f"ok: {EXAMPLE}"
-    assert [note[:5] for note in notes] == ["N0704", "N0713"]
+    assert [note[:5] for note in notes if note.startswith("N")] == ["N0713", "N0704"]
 
 
 def test_check_strict(run: Any) -> None:
     assert run("check", "--strict", "cosine(9)").code == 0
-    assert run("check", "--strict", EXAMPLE).code == 1
+    ran = run("check", "--strict", "cosine(9) >> hold(9)", "--total-steps", "9")
+    assert (ran.code, ran.err) == (1, "")
+    assert "N0701: the schedule has 18 steps, the run 9: it is cut short\n" in ran.out
+    assert run("check", "cosine(9) >> hold(9)", "--total-steps", "9").code == 0
 
 
 def test_check_reports_every_text(run: Any) -> None:
@@ -73,7 +76,7 @@ def test_check_json(run: Any) -> None:
         "notes": [],
     }
     assert right["errors"] == []
-    assert [note["code"] for note in right["notes"]] == ["N0704", "N0713"]
+    assert [(note["code"], note["span"]) for note in right["notes"]] == [("N0713", [41, 60]), ("N0704", None)]
 
 
 def test_context_options(run: Any) -> None:
