@@ -35,11 +35,13 @@ class Errors:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        if isinstance(error, Reported):
-            self.failures += 1
-            return True
+        if error is None:
+            return False
         if isinstance(error, ScheduleError):
             self.add(error)
+            return True
+        if isinstance(error, Reported):
+            self.failures += 1
             return True
         return False
 

@@ -48,10 +48,8 @@ def _rises(placed: Placed) -> Iterator[Note]:
     start, to = _known(placed.arguments["from_"]), _known(placed.arguments["to"])
     if start is not None and to is not None and 0 < start < to:
         span = _span(placed, "to")
-        plain = next(
-            (n for n in _written(placed) if isinstance(n, tree.Number) and n.span == span and not n.unit), None
-        )
-        hint = f"`{plain.text}` is absolute, `{plain.text}x` a multiple of base" if plain else None
+        numbers = (n.text for n in _written(placed) if isinstance(n, tree.Number) and n.span == span and not n.unit)
+        hint = next((f"`{text}` is absolute, `{text}x` a multiple of base" for text in numbers), None)
         yield Note("N0703", f"`{name}` rises here, from {start:g} to {to:g}", span, hint)
 
 
