@@ -312,7 +312,8 @@ def compile(
         The schedule. Asking it for a rate changes nothing.
 
     Raises:
-        ScheduleError: The text or the context is wrong; the message shows where.
+        ScheduleError: The text or the context is wrong; the message shows where. It is the first error of the text,
+            and `others` has the rest.
 
     Example:
         >>> import lrdsl

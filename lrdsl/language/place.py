@@ -315,6 +315,8 @@ class Place:
             body = self.put(bound.body)
         arguments = self._arguments(primitive, bound.arguments, call)
         if body is None:
+            if not isinstance(primitive, ObservedModifier):  # it may be wrong whatever it modifies
+                _spanned(call, lambda: primitive.function(_UNKNOWN, **arguments))
             raise Reported
         assert isinstance(call, tree.Call)
         self.memory.changed.append(Changed(primitive, call, arguments, body, self.clock))

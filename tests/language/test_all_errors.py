@@ -1,5 +1,7 @@
 """Every error of a text, not only the first: each said once, where it is, in the order of the text."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ import lrdsl
 from lrdsl.errors import ScheduleError
 from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Bare
-from tests.language.corpus import CONTEXT, REJECTED
+from tests.language.corpus import ACCEPTED, CONTEXT, REJECTED
 from tests.language.test_semantic_messages import waits
 
 
@@ -45,6 +47,7 @@ def found(text, **context):
             "cosine(10, T_max=3) | plateau(factor=2, patience=-1)",
             [("E0202", "T_max=3"), ("E0601", "2"), ("E0312", "-1")],
         ),
+        ("cosin(5) | clamp() | scale(0.1x)", [("E0204", "cosin"), ("E0208", "clamp()"), ("E0303", "0.1x")]),
         ("cosin(5) | platau()", [("E0204", "cosin"), ("E0505", "platau")]),
         ("(hold() >> cosine(5)) | platau()", [("E0503", "hold()"), ("E0505", "platau")]),
         ("(hold() >> cosine(5)) | clamp(min=-1, max=-2)", [("E0503", "hold()"), ("E0607", "-1"), ("E0607", "-2")]),
@@ -186,3 +189,30 @@ def test_a_script_has_the_errors_of_its_statements(parts):
 def test_operands_have_their_errors(parts):
     text = f"max({', '.join(f'({part})' for part in parts)})"
     assert own(text) == set().union(*map(own, parts))
+
+
+TOKEN = re.compile(r"\w+%?|\*\*|>>|[^\s\w]|\s+")
+CORPUS = [*ACCEPTED, *(text for texts in REJECTED.values() for text in texts)]
+WORDS = sorted({word for text in CORPUS for word in TOKEN.findall(text)})
+FORMS = ["{}", "({}) >> ({})", "({}) | {}", "repeat(3, {})", "let s = {}; s >> s | take(5)", "max({}, {})"]
+
+
+@given(st.data())
+def test_any_text_of_the_language_is_a_schedule_or_a_list_of_errors(data):
+    words = TOKEN.findall(data.draw(st.sampled_from(CORPUS)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(words)))
+        words[at : at + data.draw(st.integers(0, 1))] = data.draw(st.lists(st.sampled_from(WORDS), max_size=1))
+    form = data.draw(st.sampled_from(FORMS))
+    text = form.format("".join(words), data.draw(st.sampled_from(CORPUS)))
+    context = data.draw(st.sampled_from([CONTEXT, {"base_lr": 1.0}]))
+    try:
+        notes = lrdsl.compile(text, **context).notes
+    except ScheduleError as error:
+        every = [error, *error.others]
+        spans = [one.span for one in every if one.span is not None]
+        assert spans == sorted(spans)
+        assert len({(one.code, one.span) for one in every}) == len(every)
+        assert all(0 <= start <= end <= len(text) for start, end in spans)
+    else:
+        assert all(note.render(text) for note in notes)
