@@ -4,11 +4,13 @@ from lrdsl.errors import ScheduleError
 from lrdsl.language.binder import Binder
 from lrdsl.language.bound import Bound
 from lrdsl.language.context import TARGETS
-from lrdsl.language.hints import nearest
+from lrdsl.language.hints import suggestion
 from lrdsl.language.printer import render
 from lrdsl.language.values import Word, describe
 from lrdsl.syntax import tree
 
+_SECOND = "`>>` runs one segment after another; or name both: `lr = ...; weight_decay = ...`"
+_JOIN = "`>>` runs one segment after another: `lr = warmup(500) >> cosine(1000)`"
 Key = tuple[str, str | int | None]
 """A target and a group; None is every group."""
 
@@ -30,25 +32,28 @@ def bind_script(script: tree.Script, binder: Binder) -> list[tuple[Key, Bound]]:
             if isinstance(statement, tree.Assign):
                 key = _key(statement.target)
                 if key in named:
-                    raise ScheduleError("E0213", f"`{render(statement.target)}` is set twice", statement.target.span)
+                    raise ScheduleError(
+                        "E0213", f"`{render(statement.target)}` is set twice", statement.target.span, _JOIN
+                    )
                 named.add(key)
         placed.append(statement)
         with errors:
             bound.append((key, binder.schedule(statement.value)))
     if not placed:
         span = script.statements[-1].span
-        hint = "add one after it: `let …; lr = …`"
+        hint = "add one after it: `let ...; lr = ...`"
         errors.add(ScheduleError("E0113", "there is no schedule here, only `let`", span, hint))
     return bound
 
 
 def _check_kind(statement: tree.Assign | tree.Bare, earlier: list[tree.Assign | tree.Bare]) -> None:
     if earlier and type(earlier[0]) is not type(statement):
-        hint = "name this one too: `lr = …`"
+        hint = f"name {'the other' if isinstance(statement, tree.Assign) else 'this'} one too: `lr = ...`"
         raise ScheduleError("E0112", "named and unnamed schedules are mixed", statement.span, hint)
     if earlier and isinstance(statement, tree.Bare):
         message = "a schedule without a name must be the only one"
-        raise ScheduleError("E0111", message, statement.span, "name them: `lr = …; weight_decay = …`")
+        hint = "`>>` runs one segment after another; or name both: `lr = ...; weight_decay = ...`"
+        raise ScheduleError("E0111", message, statement.span, hint)
 
 
 def _define(let: tree.Let, binder: Binder) -> None:
@@ -65,9 +70,9 @@ def _define(let: tree.Let, binder: Binder) -> None:
 
 def _key(target: tree.Target) -> Key:
     if target.name not in TARGETS:
-        close = nearest(target.name, TARGETS)
-        label = f"did you mean `{close}`?" if close else f"targets are {', '.join(TARGETS)}"
+        label = suggestion(target.name, TARGETS) or f"targets are {', '.join(TARGETS)}"
         if target.name == "betas":
-            label = "`beta1 = …; beta2 = …`"
-        raise ScheduleError("E0212", f"unknown target `{target.name}`", target.span, label)
+            label = "write `beta1 = ...; beta2 = ...`"
+        span = target.span[0], target.span[0] + len(target.name)
+        raise ScheduleError("E0212", f"unknown target `{target.name}`", span, label)
     return target.name, target.group
