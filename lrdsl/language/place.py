@@ -166,6 +166,8 @@ class Place:
             made = self._unknown(exact, bound.node)
         else:
             value = made.pieces[0].value if made.pieces else made.out
+            if self.lost is not ON_TIME:
+                value = substitute(value, {self.lost.payload: ON_TIME})
             self.memory.placed.append(Placed(bound, made.begin, made.end, arguments, value, made.out, self.clock))
         return _bounded(made, bound.node)
 

@@ -67,6 +67,7 @@ def found(text, **context):
                 ("E0403", "-3"),
             ],
         ),
+        ("onecycle(9, peak=-1) >> onecycle(9, end=-1)", [("E0607", "-1"), ("E0607", "-1")]),
         ("multistep([2.5, -1, 0.5x])", [("E0405", "2.5"), ("E0403", "-1"), ("E0302", "0.5x")]),
         # Statements.
         (
