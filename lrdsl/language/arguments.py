@@ -147,6 +147,8 @@ class _Conversion:
             return self.binder.schedule(self.node)
         if self.kind.name in ("metric", "choice"):
             return self.word()
+        if self.kind.name == "flag":
+            return self.flag()
         if self.kind.name in ("positions", "rates"):
             return self.items()
         method: Callable[[Value], Any] = getattr(self, self.kind.name)
@@ -214,7 +216,9 @@ class _Conversion:
         return steps
 
     def real(self, value: Value) -> float:
-        """An exact number of steps above 0."""
+        """An exact number of steps above 0; ``inf`` where the parameter takes it."""
+        if self.kind.endless and value == Open("inf"):
+            return INF
         steps = number(self.duration(value), self.span)
         if not steps > 0:
             raise self.fail("E0601", f"must be greater than 0, got {steps:g}")
@@ -280,6 +284,12 @@ class _Conversion:
             message = f"must be one of {', '.join(self.kind.words)}, got {self.binder.shown(node)}"
             raise self.fail("E0315", message, f"did you mean `{hint}`?" if hint else None)
         return word
+
+    def flag(self) -> bool:
+        """``true`` or ``false``."""
+        if not isinstance(self.node, tree.Flag):
+            raise self.fail("E0313", f"must be true or false, got {self.binder.shown(self.node)}")
+        return self.node.value
 
     def items(self) -> tuple[Any, ...]:
         """A list of positions or of rates."""

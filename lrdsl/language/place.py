@@ -23,10 +23,10 @@ from lrdsl.language.bound import (
     takes_rest,
 )
 from lrdsl.language.formula import fold
-from lrdsl.language.memory import Memory, TracedMachine
+from lrdsl.language.memory import Memory
 from lrdsl.language.printer import render
 from lrdsl.primitives.at import At
-from lrdsl.primitives.observed import State
+from lrdsl.primitives.report import Report, State
 from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
 from lrdsl.program import expr as f
 from lrdsl.program.expr import REPORT, STEP, Expr, const, substitute
@@ -229,14 +229,24 @@ class Place:
         arguments = self._arguments(primitive, bound.arguments, call)
         if not isinstance(primitive, ObservedModifier):
             return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
-        slot, slots = self.memory.claim(primitive)
+        slot, slots = self.memory.claim(primitive, arguments)
         cells = State(slots)
-        update = primitive.function(cells, REPORT, **arguments)
-        fresh = [update.get(name, slots[name]) for name in primitive.slots]
-        traced = [x if isinstance(x, Expr) else const(x) for x in fresh]
-        metric = self.memory.metric(arguments["metric"])
-        self.memory.machines.append(TracedMachine(metric, body.begin, body.end, slot, traced))
-        return body.map(lambda v: primitive.modified(v, cells, arguments), call)
+        update = primitive.function(cells, Report(REPORT, STEP, self.base), **arguments)
+        fresh = [(update.get(name, cell), cell) for name, cell in slots.items()]
+        traced = [x for new, old in fresh for x in (new if isinstance(old, tuple) else [new])]
+        traced = [x if isinstance(x, Expr) else const(x) for x in traced]
+        self.memory.listen(arguments["metric"], body.begin, body.end, slot, traced, primitive.skipped)
+        changed = body.map(lambda v: primitive.modified(v, cells, {**arguments, "step": STEP}), call)
+        return self._stopped(changed) if "step" in primitive.wanted else changed
+
+    def _stopped(self, stretch: Stretch) -> Stretch:
+        """The same, where what flows on is of the step where it ends and moves no more."""
+
+        def out(value: Expr, end: int) -> Expr:
+            return value if end == FOREVER else substitute(value, {"step": self.now(end)})
+
+        pieces = tuple(replace(piece, out=out(piece.out, piece.end)) for piece in stretch.pieces)
+        return replace(stretch, pieces=pieces, out=out(stretch.out, stretch.end))
 
 
 def _known(value: Any) -> float | None:

@@ -25,11 +25,13 @@ class Kind:
     above: float = -INF
     least: float = -INF
     below: float = INF
+    most: float = INF
     words: tuple[str, ...] = ()
+    endless: bool = False
 
     def admits(self, value: float) -> bool:
         """Is a number inside the stated range?"""
-        return self.above < value < self.below and self.least <= value
+        return self.above < value < self.below and self.least <= value <= self.most
 
     @property
     def range(self) -> str:
@@ -38,6 +40,8 @@ class Kind:
             return f"between {self.above:g} and {self.below:g}"
         if self.above > -INF:
             return f"greater than {self.above:g}"
+        if self.most < INF:
+            return f"between {self.least:g} and {self.most:g}"
         return f"at least {self.least:g}"
 
 
@@ -48,6 +52,8 @@ Period = Annotated[int, Kind("period")]
 """Whole steps, at least 1, rounded half-up."""
 Span = Annotated[float, Kind("real", above=0)]
 """Steps as an exact real number above 0."""
+OpenSpan = Annotated[float, Kind("real", above=0, endless=True)]
+"""The same, or ``inf``."""
 Positions = Annotated[tuple[int, ...], Kind("positions")]
 """Whole steps inside the segment."""
 Rate = Annotated[Any, Kind("rate")]
@@ -58,21 +64,27 @@ Rates = Annotated[tuple[Any, ...] | None, Kind("rates")]
 Number = Annotated[float, Kind("number")]
 Positive = Annotated[float, Kind("number", above=0)]
 NonNegative = Annotated[float, Kind("number", least=0)]
+AboveOne = Annotated[float | None, Kind("number", above=1)]
 Ratio = Annotated[float, Kind("number", above=0, below=1)]
 Count = Annotated[int, Kind("whole", least=0)]
 Times = Annotated[int, Kind("times", least=1)]
 Multiple = Annotated[int, Kind("whole", least=1)]
+Window = Annotated[int, Kind("whole", least=1, most=64)]
+"""Reports to look back on."""
 Metric = Annotated[str, Kind("metric")]
 Body = Annotated[Any, Kind("schedule")]
 Formula = Annotated[Expr, Kind("formula")]
 Shape = Annotated[str, Kind("choice", words=("linear", "cosine", "log", "one_minus_sqrt"))]
 Mode = Annotated[str, Kind("choice", words=("min", "max"))]
+Flag = Annotated[bool, Kind("flag")]
 ThresholdMode = Annotated[str, Kind("choice", words=("rel", "abs"))]
 
 PREV: Any = symbol("prev")
 """Default of ``from``: the rate on entering the segment."""
 BASE: Any = symbol("base")
 """``1x``."""
+TENFOLD: Any = 10.0 * BASE
+"""``10x``."""
 ENDLESS: Any = INF
 """Default of an ``n`` that may be left out."""
 
@@ -96,12 +108,15 @@ class Parameter:
             return self.name
         if self.default is BASE:
             return f"{self.name}=1x"
-        shown = "none" if self.default is None else f"{self.default:g}" if _is_number(self.default) else self.default
-        return f"{self.name}={shown}"
+        if self.default is TENFOLD:
+            return f"{self.name}=10x"
+        return f"{self.name}={_shown(self.default)}"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _shown(default: Any) -> str:
+    if isinstance(default, bool) or default is None:
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, int | float) else str(default)
 
 
 @dataclass(frozen=True)
@@ -146,11 +161,22 @@ class Modifier(Primitive):
     """Maps the value of what stands on its left. The function takes that value first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Slots for what came before: as many as the argument of that name says, less the one for what comes now."""
+
+    argument: str
+
+
 @dataclass(frozen=True)
 class ObservedModifier(Modifier):
-    """A modifier driven by reports: `function` is its update, `value` its effect."""
+    """A modifier driven by reports: `function` is its update, `value` its effect.
 
-    slots: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    `skipped` says whether it also hears of an update that is not made.
+    """
+
+    slots: Mapping[str, float | Past] = field(default_factory=lambda: MappingProxyType({}))
+    skipped: bool = False
     effect: Callable[..., Expr] | None = None
     wanted: tuple[str, ...] = ()
 
@@ -161,7 +187,7 @@ class ObservedModifier(Modifier):
         return function
 
     def modified(self, value: Expr, state: Any, arguments: Mapping[str, Any]) -> Expr:
-        """The modified value; `effect` names the arguments it wants."""
+        """The modified value; `effect` names the arguments it wants, ``step`` among them."""
         assert self.effect is not None
         return self.effect(value, state, **{name: arguments[name] for name in self.wanted})
 
@@ -201,12 +227,12 @@ def modifier(function: F) -> F:
     return function
 
 
-def observed(**slots: float) -> Callable[[Callable[..., Any]], ObservedModifier]:
+def observed(*, skipped: bool = False, **slots: float | Past) -> Callable[[Callable[..., Any]], ObservedModifier]:
     """Register a metric-driven modifier: ``f(state, report, arguments) -> {slot: Expr}``; `slots` are first values."""
 
     def register(function: Callable[..., Any]) -> ObservedModifier:
         name, parameters = _read(function, 2)
-        made = ObservedModifier(name, function, parameters, slots=MappingProxyType(slots))
+        made = ObservedModifier(name, function, parameters, slots=MappingProxyType(slots), skipped=skipped)
         MODIFIERS[name] = made
         return made
 
