@@ -25,7 +25,8 @@ struct Segment {
 };
 
 struct Machine {
-  int64_t metric, begin, end, slot, slots, skipped, start, count;  // skipped: hears of updates that are not made, 0 or 1
+  int64_t metric, begin, end, slot, slots, skipped, start,
+      count;  // skipped: hears of updates that are not made, 0 or 1
 };
 
 struct Program {

@@ -117,4 +117,4 @@ def normscale(state: State, report: Report, target: Positive, metric: Metric = "
 @normscale.value
 def normscale_value(value: Expr, state: State) -> Expr:
     """The value times the ratio."""
-    return value * state.ratio
+    return value * state.ratio  # type: ignore[no-any-return]
