@@ -54,6 +54,8 @@ Span = Annotated[float, Kind("real", above=0)]
 """Steps as an exact real number above 0."""
 OpenSpan = Annotated[float, Kind("real", above=0, endless=True)]
 """The same, or ``inf``."""
+Offset = Annotated[int, Kind("offset")]
+"""Whole steps, rounded half-up; may be 0."""
 Positions = Annotated[tuple[int, ...], Kind("positions")]
 """Whole steps inside the segment."""
 Rate = Annotated[Any, Kind("rate")]
@@ -75,6 +77,7 @@ Metric = Annotated[str, Kind("metric")]
 Body = Annotated[Any, Kind("schedule")]
 Formula = Annotated[Expr, Kind("formula")]
 Shape = Annotated[str, Kind("choice", words=("linear", "cosine", "log", "one_minus_sqrt"))]
+DecayShape = Annotated[str, Kind("choice", words=("linear", "cosine", "one_minus_sqrt"))]
 Mode = Annotated[str, Kind("choice", words=("min", "max"))]
 Flag = Annotated[bool, Kind("flag")]
 ThresholdMode = Annotated[str, Kind("choice", words=("rel", "abs"))]
@@ -161,6 +164,10 @@ class Modifier(Primitive):
     """Maps the value of what stands on its left. The function takes that value first."""
 
 
+class Reshaping(Modifier):
+    """Changes when its left side runs: its function gets a `Site` and the left side, and gives a `Stretch`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
     """Slots for what came before: as many as the argument of that name says, less the one for what comes now."""
@@ -224,6 +231,13 @@ def modifier(function: F) -> F:
     """Register a pure modifier: ``f(value, arguments) -> Expr``."""
     name, parameters = _read(function, 1)
     MODIFIERS[name] = Modifier(name, function, parameters)
+    return function
+
+
+def reshaping(function: F) -> F:
+    """Register a modifier of time: ``f(site, body, arguments) -> Stretch``."""
+    name, parameters = _read(function, 2)
+    MODIFIERS[name] = Reshaping(name, function, parameters)
     return function
 
 
