@@ -291,9 +291,12 @@ class _Conversion:
 
     def flag(self) -> bool:
         """``true`` or ``false``."""
-        if not isinstance(self.node, tree.Flag):
-            raise self.fail("E0313", f"must be true or false, got {self.binder.shown(self.node)}")
-        return self.node.value
+        if isinstance(self.node, tree.Flag):
+            return self.node.value
+        written = render(self.node)
+        close = {"0": "false", "1": "true"}.get(written) or nearest(written, ("true", "false"))
+        hint = f"did you mean `{close}`?" if close else None
+        raise self.fail("E0313", f"must be true or false, got {self.binder.shown(self.node)}", hint)
 
     def items(self) -> tuple[Any, ...]:
         """A list of positions or of rates."""

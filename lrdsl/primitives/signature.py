@@ -68,6 +68,7 @@ Positive = Annotated[float, Kind("number", above=0)]
 NonNegative = Annotated[float, Kind("number", least=0)]
 AboveOne = Annotated[float | None, Kind("number", above=1)]
 Ratio = Annotated[float, Kind("number", above=0, below=1)]
+Flag = Annotated[bool, Kind("flag")]
 Count = Annotated[int, Kind("whole", least=0)]
 Times = Annotated[int, Kind("times", least=1)]
 Multiple = Annotated[int, Kind("whole", least=1)]
@@ -79,7 +80,6 @@ Formula = Annotated[Expr, Kind("formula")]
 Shape = Annotated[str, Kind("choice", words=("linear", "cosine", "log", "one_minus_sqrt"))]
 DecayShape = Annotated[str, Kind("choice", words=("linear", "cosine", "one_minus_sqrt"))]
 Mode = Annotated[str, Kind("choice", words=("min", "max"))]
-Flag = Annotated[bool, Kind("flag")]
 ThresholdMode = Annotated[str, Kind("choice", words=("rel", "abs"))]
 
 PREV: Any = symbol("prev")
@@ -107,18 +107,18 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
     def __str__(self) -> str:
-        if self.required:
-            return self.name
-        if self.default is BASE:
-            return f"{self.name}=1x"
-        if self.default is TENFOLD:
-            return f"{self.name}=10x"
-        return f"{self.name}={_shown(self.default)}"
+        return self.name if self.required else f"{self.name}={_shown(self.default)}"
 
 
 def _shown(default: Any) -> str:
-    if isinstance(default, bool) or default is None:
-        return str(default).lower()
+    if default is None:
+        return "none"
+    if default is BASE:
+        return "1x"
+    if default is TENFOLD:
+        return "10x"
+    if isinstance(default, bool):
+        return "true" if default else "false"
     return f"{default:g}" if isinstance(default, int | float) else str(default)
 
 
