@@ -60,9 +60,7 @@ def play(run: dict[str, Any]) -> list[list[float]]:
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
     smooth = run["smooth"]
-    scheduler = GreedyLR(
-        optimizer, eps=0.0, reset_start=NEVER, smooth=smooth > 1, window_size=smooth, **run["options"]
-    )
+    scheduler = GreedyLR(optimizer, eps=0.0, reset_start=NEVER, smooth=smooth > 1, window_size=smooth, **run["options"])
     told = []
     for report in run["reports"]:
         scheduler.step(report)
