@@ -43,7 +43,7 @@ def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> t
         elif parameter.required:
             raise _missing(node, parameter, primitive)
         else:
-            values[parameter.python] = parameter.default
+            values[parameter.python] = parameter.fallback(values)
     return Argued(values, spans), length
 
 
@@ -168,14 +168,14 @@ class _Conversion:
     @property
     def needed(self) -> str:
         """What the parameter wants, in words."""
-        names = dict.fromkeys(("steps", "period", "offset", "real"), "a duration") | {"rate": "a rate"}
-        return names.get(self.kind.name, "a number")
+        durations = dict.fromkeys(("steps", "duration", "period", "offset", "real"), "a duration")
+        return (durations | {"rate": "a rate"}).get(self.kind.name, "a number")
 
     # --- durations --------------------------------------------------------------------------------------------
 
     def steps(self, value: Any) -> Fraction:
         """An exact length or position, not negative."""
-        exact = self.duration(value)
+        exact = self.exact(value)
         if isinstance(value, Num) and exact.denominator != 1:
             raise self.fail("E0405", f"must be a whole number of steps, got {_short(exact)}", self._share_hint(exact))
         if exact < 0:
@@ -187,7 +187,11 @@ class _Conversion:
     def _share_hint(self, exact: Fraction) -> str | None:
         return f"`{_short(exact * 100)}%` of total, or a whole number" if 0 < exact < 1 else None
 
-    def duration(self, value: Any) -> Fraction:
+    def duration(self, value: Value) -> Fraction:
+        """A length inside the segment; how long that is will be rounded with the sum that it is part of."""
+        return self.steps(value)
+
+    def exact(self, value: Any) -> Fraction:
         """A number of steps, or a duration."""
         match value:
             case Num(exact) | Dur(exact):
@@ -223,7 +227,7 @@ class _Conversion:
         """An exact number of steps above 0; ``inf`` where the parameter takes it."""
         if self.kind.endless and value == Open("inf"):
             return INF
-        steps = number(self.duration(value), self.span)
+        steps = number(self.exact(value), self.span)
         if not steps > 0:
             raise self.fail("E0601", f"must be greater than 0, got {steps:g}")
         return steps

@@ -8,6 +8,7 @@ do, so adding a primitive changes nothing else.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -48,6 +49,10 @@ class Kind:
 # What the formula function receives is the first argument of Annotated.
 Steps = Annotated[int, Kind("steps")]
 """The length of a segment, in whole steps; `until=` may stand for it."""
+ExactSteps = Annotated[Fraction, Kind("steps")]
+"""The same of a structure that is rewritten as other segments: not rounded yet."""
+Duration = Annotated[Fraction, Kind("duration")]
+"""A stretch of steps inside the segment, not rounded yet."""
 Period = Annotated[int, Kind("period")]
 """Whole steps, at least 1, rounded half-up."""
 Span = Annotated[float, Kind("real", above=0)]
@@ -79,6 +84,8 @@ Body = Annotated[Any, Kind("schedule")]
 Formula = Annotated[Expr, Kind("formula")]
 Shape = Annotated[str, Kind("choice", words=("linear", "cosine", "log", "one_minus_sqrt"))]
 DecayShape = Annotated[str, Kind("choice", words=("linear", "cosine", "one_minus_sqrt"))]
+PointsShape = Annotated[str, Kind("choice", words=("linear", "cosine", "geometric"))]
+OneCycleShape = Annotated[str, Kind("choice", words=("cosine", "linear"))]
 Mode = Annotated[str, Kind("choice", words=("min", "max"))]
 ThresholdMode = Annotated[str, Kind("choice", words=("rel", "abs"))]
 
@@ -90,6 +97,22 @@ TENFOLD: Any = 10.0 * BASE
 """``10x``."""
 ENDLESS: Any = INF
 """Default of an ``n`` that may be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A default that depends on the arguments before it, or on base: ``Derived("peak/25", lambda known: …)``.
+
+    Attributes:
+        text: What signatures show.
+        of: From the arguments so far, by Python name, to the value.
+    """
+
+    text: str
+    of: Callable[[Mapping[str, Any]], Any]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +128,10 @@ class Parameter:
     def required(self) -> bool:
         """Must it be given?"""
         return self.default is inspect.Parameter.empty
+
+    def fallback(self, known: Mapping[str, Any]) -> Any:
+        """The value where none is given; `known` are the arguments before it, by Python name."""
+        return self.default.of(known) if isinstance(self.default, Derived) else self.default
 
     def __str__(self) -> str:
         return self.name if self.required else f"{self.name}={_shown(self.default)}"
@@ -158,6 +185,11 @@ class Segment(Primitive):
 
 class Structure(Primitive):
     """A segment that rewrites the clock or the tree: its function gets a `Stage` and gives a `Stretch`."""
+
+    @property
+    def has_body(self) -> bool:
+        """Does it run a schedule that it was given?"""
+        return any(p.kind.name == "schedule" for p in self.parameters)
 
 
 class Modifier(Primitive):
@@ -220,11 +252,15 @@ def segment(*, alias: Mapping[str, str] | None = None) -> Callable[[F], F]:
     return register
 
 
-def structure(function: F) -> F:
+def structure(*, alias: Mapping[str, str] | None = None) -> Callable[[F], F]:
     """Register a structural segment: ``f(stage, arguments) -> Stretch``."""
-    name, parameters = _read(function, 1)
-    SEGMENTS[name] = Structure(name, function, parameters)
-    return function
+
+    def register(function: F) -> F:
+        name, parameters = _read(function, 1)
+        SEGMENTS[name] = Structure(name, function, parameters, MappingProxyType(dict(alias or {})))
+        return function
+
+    return register
 
 
 def modifier(function: F) -> F:
