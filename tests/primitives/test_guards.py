@@ -7,34 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lrdsl
+from tests.primitives.models import Guard, Normscale
 
 NAN, INF = math.nan, math.inf
-
-
-class Guard:
-    """`guard`, in the words of the specification."""
-
-    def __init__(self, spike, window, factor, recover, floor, nonfinite):
-        self.spike, self.window, self.factor, self.recover = spike, window, factor, recover
-        self.floor, self.nonfinite = floor, nonfinite
-        self.s, self.at, self.count, self.ema = None, 0, 0, 0.0
-        self.events = 0
-
-    def e(self, step):
-        return 0.0 if self.recover == INF else min(1.0, max(0, step - self.at) / self.recover)
-
-    def report(self, y, step):
-        spiked = self.spike is not None and self.count > 0 and y > self.ema + (self.spike - 1) * abs(self.ema)
-        if (not math.isfinite(y) and self.nonfinite) or spiked:
-            self.s = self.factor if self.s is None else self.s ** (1 - self.e(step)) * self.factor
-            self.at = step
-            self.events += 1
-        elif math.isfinite(y):
-            self.count += 1
-            self.ema = y if self.count == 1 else self.ema + (y - self.ema) / min(self.count, self.window)
-
-    def lr(self, v, step):
-        return v if self.s is None else min(v, max(v * self.s ** (1 - self.e(step)), self.floor))
 
 
 REPORTS = st.one_of(
@@ -87,13 +62,12 @@ def test_guard_is_the_model(trace, spike, window, factor, recover, floor, nonfin
 )
 def test_normscale_is_the_model(norms, target):
     schedule = lrdsl.compile(f"linear(50) | normscale({target!r})", base_lr=1.0)
-    ratio = 1.0
+    model = Normscale(target)
     for step, y in enumerate(norms, start=1):
         schedule.observe(y, "grad_norm")
-        if math.isfinite(y):
-            ratio = min(1.0, target / y) if y > 0 else 1.0
+        model.report(y, step)
         for at in (0, step, 60):
-            assert schedule.lr(at) == (50 - min(at, 50)) / 50 * ratio
+            assert schedule.lr(at) == model.lr((50 - min(at, 50)) / 50, at)
 
 
 def rates(text, reports, at, metric="loss", **context):
