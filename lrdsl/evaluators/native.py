@@ -22,7 +22,7 @@ def _load() -> tuple[ModuleType | None, str]:
         return None, f"the extension cannot be imported: {error}"
     expected = [(row.name, row.arity) for row in OPCODES]
     if list(module.opcodes()) != expected or getattr(module, "MAGIC", None) != MAGIC:
-        return None, "the extension was built from other sources (its opcodes differ): run `pip install -e .` again"
+        return None, "the extension was built from other sources (its Programs differ): run `pip install -e .` again"
     fault = module.self_test()
     if fault:
         return None, f"the extension failed its self-test: {fault}"
