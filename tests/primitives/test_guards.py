@@ -28,7 +28,7 @@ def written(**arguments):
     return ", ".join(f"{name}={x!r}" if isinstance(x, float) else f"{name}={x}" for name, x in shown.items())
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     trace=TRACES,
     spike=st.sampled_from([None, 1.5, 3.0]),
