@@ -18,7 +18,7 @@ from tests.reference import InvalidTextError, Schedule
 from tests.reference.compare import SAMPLED, agree, same_values
 from tests.reference.texts import Sample, sample
 
-COUNT = int(os.environ.get("LRDSL_REFERENCE", "120"))
+COUNT = int(os.environ.get("LRDSL_REFERENCE", "200"))
 FIRST = int(os.environ.get("LRDSL_REFERENCE_FIRST", "0"))
 PARTS = 4
 

@@ -78,9 +78,15 @@ def reports(rng: random.Random) -> list[tuple[str, float, int]]:
     found, step = [], 0
     few, spread = rng.choice([3, 15, 60]), rng.choice([10, 200])
     low, high = rng.choice([(-9, 200), (60, 70), (60, 130), (-200, 10)])
+    walks, value, slope = rng.random() < 0.5, rng.randint(low, high), 1
     for _ in range(few):
-        value = rng.choice([math.nan, math.inf, -math.inf]) if rng.random() < 0.06 else rng.randint(low, high) / 64
-        found.append((rng.choice(["loss", "loss", "loss", "val_loss", "grad_norm"]), value, step))
+        if walks:  # better and better, then worse and worse
+            slope = -slope if rng.random() < 0.15 else slope
+            value += slope * rng.randint(0, 9)
+        else:
+            value = rng.randint(low, high)
+        odd = rng.choice([math.nan, math.inf, -math.inf]) if rng.random() < 0.06 else value / 64
+        found.append((rng.choice(["loss", "loss", "loss", "val_loss", "grad_norm"]), odd, step))
         step += rng.choice([0, 1, 1, 2, spread // 10])
     return found
 
