@@ -28,7 +28,7 @@ SCHEDULES = (FOLDER / "schedules.txt").read_text(encoding="utf-8").splitlines()
 EDGES = (FOLDER / "edges.txt").read_text(encoding="utf-8").splitlines()
 REPORTS = [
     (metric, value, step)
-    for step, value in enumerate([1.0, 0.5, 0.75, 0.75, 8.0, 0.75, math.nan, 0.75, 0.25, math.inf, 2.0, 2.0, 0.125], 1)
+    for step, value in enumerate([1.0, 0.5, 0.75, 0.75, 8.0, 0.75, math.nan, 0.75, 0.25, math.inf, 2.0, 2.0, 0.125, -0.5, 1.0, 0.0, -1.0], 1)
     for metric in ("loss", "val_loss", "grad_norm")
 ]
 
