@@ -1,0 +1,6 @@
+"""Every strategy of the field as a named row: a text, where it comes from, how to draw it, and what it must equal.
+
+`families` holds what the libraries offer, `articles` what introductions teach, `recipes` what published runs used.
+The page ``docs/gallery.md`` and its pictures are made from the rows (``python -m gallery``); ``tests/gallery`` holds
+each row against its oracles.
+"""

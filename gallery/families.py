@@ -1,0 +1,451 @@
+"""What the libraries offer: one shape each, from constant to polynomial."""
+
+from __future__ import annotations
+
+from math import cos, exp, log, pi, sqrt
+
+from gallery.rows import Formula, Peer, Strategy, Variant
+
+CLIMBS = "torch and transformers climb back after the end; here the last value is held"
+DRIFT = 1e-11  # of peers that multiply their own last value, over a few hundred steps
+
+SHAPES = (
+    Strategy(
+        "constant",
+        "Constant",
+        "The rate stays where it is, or starts at a share of it for a few steps (torch `ConstantLR`).",
+        (
+            Variant(
+                "hold()",
+                (
+                    Formula(lambda t: 0.1, (0, 1, 10**9)),
+                    Peer("optax.constant_schedule(0.1)", 20),
+                    Peer("transformers.get_constant_schedule(optimizer)", 20),
+                ),
+                until=20,
+            ),
+            Variant(
+                "constant(0.25x, 6) >> constant(1x)",
+                (Peer("torch.optim.lr_scheduler.ConstantLR(optimizer, 0.25, 6)", 20),),
+                until=20,
+            ),
+        ),
+        together=True,
+    ),
+    Strategy(
+        "constant-then",
+        "Constant, then something else",
+        "One rate for a while, then a schedule that has been running on the whole run's clock: `skip(10)` starts it where "
+        "that clock stands. thinc `constant_then`; big_vision writes its fine-tuning runs so.",
+        (
+            Variant(
+                "constant(0.005, 10) >> (inverse_time(0.1, from=1x) | skip(10))",
+                (
+                    Formula(lambda t: 0.005 if t < 10 else 0.01 / (1 + 0.1 * t), range(60)),
+                    Peer("thinc.schedules.constant_then(0.005, 10, thinc.schedules.decaying(0.01, 0.1))", 60),
+                ),
+                base=0.01,
+                until=60,
+            ),
+        ),
+    ),
+    Strategy(
+        "linear",
+        "Linear ramp",
+        "A straight line between two rates: torch `LinearLR`, optax `linear_schedule`, and most other libraries.",
+        (
+            Variant(
+                "linear(10, from=0.1x, to=1x)",
+                (
+                    Peer("torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, 1.0, 10)", 20),
+                    Peer("optax.linear_schedule(0.01, 0.1, 10)", 20),
+                    Peer("fvcore.common.param_scheduler.LinearParamScheduler(0.01, 0.1)", 10),
+                    Peer("paddle.optimizer.lr.LinearLR(0.1, 10, start_factor=0.1)", 20),
+                    Peer(
+                        "mmengine.optim.LinearParamScheduler(optimizer, 'lr', 0.1, end=11)",
+                        20,
+                        why="mmengine's length is end - begin - 1",
+                    ),
+                ),
+            ),
+            Variant(
+                "linear(5, from=base / 3, to=1x)",
+                (Peer("torch.optim.lr_scheduler.LinearLR(optimizer)", 20),),
+            ),
+        ),
+        together=True,
+    ),
+    Strategy(
+        "warmup",
+        "Linear warm-up",
+        "From 0, or from a share of the base, to the base: Goyal et al. 2017, https://arxiv.org/abs/1706.02677. Update 0 "
+        "runs at 0, as in transformers, optax and Megatron; OLMo starts at a tenth.",
+        (
+            Variant(
+                "warmup(500)",
+                (
+                    Formula(lambda t: 0.1 * min(t, 500) / 500, range(0, 700, 7)),
+                    Peer("optax.schedules.warmup_constant_schedule(0.0, 0.1, 500)", 520),
+                    Peer("transformers.get_constant_schedule_with_warmup(optimizer, 500)", 520),
+                    Peer("thinc.schedules.warmup_linear(0.1, 500, 10**9)", 500),
+                ),
+                until=600,
+            ),
+            Variant(
+                "warmup(500, from=0.1x)",
+                (Formula(lambda t: 0.01 + 0.09 * min(t, 500) / 500, range(0, 700, 7)),),
+                until=600,
+            ),
+        ),
+        together=True,
+    ),
+    Strategy(
+        "warmup-counting-from-one",
+        "Linear warm-up that counts from 1",
+        "No update at rate 0: the first runs at b/W. llm.c and schedule-free optimizers count so. Before a decay the base "
+        "would be used twice, once at the end of the warm-up and once at the start of the decay.",
+        (
+            Variant(
+                "(warmup(10) | skip(1)) >> hold()",
+                (
+                    Formula(lambda t: 0.1 * min((t + 1) / 10, 1), range(30)),
+                    Peer("schedulefree.SGDScheduleFree(parameters, lr=0.1, warmup_steps=10)", 30),
+                ),
+                until=20,
+            ),
+        ),
+    ),
+    Strategy(
+        "warmup-n-plus-one",
+        "Linear warm-up over n + 1",
+        "nanoGPT's way: (t+1)/(W+1), so that no update has rate 0 and none repeats the base.",
+        (
+            Variant(
+                "(warmup(2001) | skip(1)) >> cosine(5000)",
+                (
+                    Formula(
+                        lambda t: 0.1 * (t + 1) / 2001 if t < 2000 else 0.05 * (1 + cos(pi * (t - 2000) / 5000)),
+                        range(0, 7000, 50),
+                    ),
+                ),
+            ),
+        ),
+    ),
+    Strategy(
+        "other-warmups",
+        "Warm-ups of other shapes",
+        "Logarithmic (DeepSpeed `WarmupLR`, whose first two updates run at the minimum) and geometric (tensor2tensor, "
+        "from a hundredth).",
+        (
+            Variant(
+                "constant(0, 1) >> warmup(10, shape=log)",
+                (
+                    Formula(lambda t: 0.1 * min(log(max(t, 1)) / log(10), 1), range(20)),
+                    Peer("deepspeed.runtime.lr_schedules.WarmupLR(optimizer, 0, 0.1, 10)", 20),
+                ),
+                until=16,
+            ),
+            Variant(
+                "geometric(10, from=0.01x, to=1x)",
+                (Formula(lambda t: 0.1 * 0.01 ** ((10 - min(t, 10)) / 10), range(20)),),
+                until=16,
+            ),
+        ),
+        together=True,
+    ),
+    Strategy(
+        "step",
+        "Step decay",
+        "Multiplied by a factor every so many steps: torch `StepLR`; the same in every library.",
+        (
+            Variant(
+                "step(7, gamma=0.5)",
+                (
+                    Peer("torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.5)", 50),
+                    Peer("timm.scheduler.StepLRScheduler(optimizer, 7, 0.5)", 50),
+                    Peer("composer.optim.StepScheduler('7ba', 0.5)", 50),
+                    Peer("paddle.optimizer.lr.StepDecay(0.1, 7, 0.5)", 50),
+                    Peer("keras.optimizers.schedules.ExponentialDecay(0.1, 7, 0.5, staircase=True)", 50, relative=1e-6),
+                    Peer("mmengine.optim.StepParamScheduler(optimizer, 'lr', 7, 0.5)", 50),
+                ),
+                until=40,
+            ),
+        ),
+    ),
+    Strategy(
+        "multistep",
+        "Step decay at milestones",
+        "Multiplied by a factor at each milestone; one that is listed twice counts twice: torch `MultiStepLR`. timm and "
+        "big_vision cut one step earlier, they compare with t + 1.",
+        (
+            Variant(
+                "multistep([5, 12, 12, 20])",
+                (
+                    Formula(lambda t: 0.1 * 0.1 ** sum(t >= a for a in (5, 12, 12, 20)), range(30)),
+                    Peer("torch.optim.lr_scheduler.MultiStepLR(optimizer, [5, 12, 12, 20])", 30),
+                    Peer("optax.piecewise_constant_schedule(0.1, {5: 0.1, 12: 0.01, 20: 0.1})", 30),
+                    Peer(
+                        "timm.scheduler.MultiStepLRScheduler(optimizer, [5, 12, 12, 20], 0.1)",
+                        4,
+                        parts=4,
+                        why="timm compares milestones with t + 1: its cuts come one step earlier",
+                    ),
+                    Peer("timm.scheduler.MultiStepLRScheduler(optimizer, [6, 13, 13, 21], 0.1)", 30),
+                    Peer("mmengine.optim.MultiStepParamScheduler(optimizer, 'lr', [5, 12, 12, 20])", 30),
+                ),
+                until=26,
+                log=True,
+            ),
+        ),
+    ),
+    Strategy(
+        "piecewise-constant",
+        "Piecewise constant",
+        "A value for each stretch. The boundary step belongs to what follows; in keras to what stood before, so its "
+        "boundaries are one less.",
+        (
+            Variant(
+                "multistep([5, 12], values=[0.1, 0.05, 0.001])",
+                (
+                    Formula(lambda t: 0.1 if t < 5 else 0.05 if t < 12 else 0.001, range(30)),
+                    Peer("keras.optimizers.schedules.PiecewiseConstantDecay([4, 11], [0.1, 0.05, 0.001])", 30, relative=1e-6),
+                    Peer(
+                        "keras.optimizers.schedules.PiecewiseConstantDecay([5, 12], [0.1, 0.05, 0.001])",
+                        5,
+                        relative=1e-6,
+                        parts=5,
+                        why="keras gives the boundary step to the left: add 1 to its boundaries",
+                    ),
+                    Peer("paddle.optimizer.lr.PiecewiseDecay([5, 12], [0.1, 0.05, 0.001])", 30),
+                    Peer("optax.piecewise_constant_schedule(0.1, {5: 0.5, 12: 0.02})", 30),
+                    Peer(
+                        "fvcore.common.param_scheduler.MultiStepParamScheduler([0.1, 0.05, 0.001], 30, [5, 12])",
+                        30,
+                    ),
+                ),
+                until=26,
+            ),
+        ),
+    ),
+    Strategy(
+        "exponential",
+        "Exponential decay with a floor",
+        "Halved every ten steps, smoothly, and clipped from below: optax `exponential_decay(end_value=)`, thinc "
+        "`compounding`. torch's `ExponentialLR` is the same without the floor.",
+        (
+            Variant(
+                "exponential(0.5, every=10) | clamp(min=0.01)",
+                (
+                    Formula(lambda t: max(0.1 * 0.5 ** (t / 10), 0.01), range(60)),
+                    Peer("optax.exponential_decay(0.1, 10, 0.5, end_value=0.01)", 60),
+                    Peer("keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)", 33, relative=1e-6),
+                    Peer("thinc.schedules.compounding(0.1, 0.01, 0.5 ** 0.1)", 60, relative=DRIFT),
+                ),
+                until=60,
+            ),
+        ),
+    ),
+    Strategy(
+        "natural-exponential",
+        "Natural exponential decay",
+        "e to the minus g·t, paddle's `NaturalExpDecay`; a formula says it as it is.",
+        (
+            Variant(
+                "expr(base * exp(-0.1 * t))",
+                (
+                    Formula(lambda t: 0.1 * exp(-0.1 * t), range(60)),
+                    Peer("paddle.optimizer.lr.NaturalExpDecay(0.1, 0.1)", 60),
+                ),
+                until=60,
+            ),
+        ),
+    ),
+    Strategy(
+        "geometric",
+        "Geometric decay to a value",
+        "As exponential decay, but named by its end, which it hits exactly: fastai `SchedExp`.",
+        (
+            Variant(
+                "geometric(100, to=0.01x)",
+                (Formula(lambda t: 0.1 * 0.01 ** (t / 100), range(101)),),
+                log=True,
+            ),
+        ),
+    ),
+    Strategy(
+        "inverse-time",
+        "Inverse time decay",
+        "b/(1 + k·t/n), the classical rate of stochastic approximation: Robbins & Monro 1951; keras and paddle "
+        "`InverseTimeDecay`, thinc `decaying`.",
+        (
+            Variant(
+                "inverse_time(0.5, every=4)",
+                (
+                    Formula(lambda t: 0.1 / (1 + 0.5 * t / 4), range(100)),
+                    Peer("keras.optimizers.schedules.InverseTimeDecay(0.1, 4, 0.5)", 60, relative=1e-6),
+                    Peer("paddle.optimizer.lr.InverseTimeDecay(0.1, 0.125)", 60),
+                    Peer("thinc.schedules.decaying(0.1, 0.125)", 60),
+                ),
+                until=100,
+            ),
+        ),
+    ),
+    Strategy(
+        "polynomial",
+        "Polynomial decay",
+        "What is left of the way, to a power. End values and powers have silent defaults elsewhere (keras and paddle end at "
+        "1e-4, transformers at 1e-7; composer's power is 2, timm's 0.5): write them.",
+        (
+            Variant(
+                "polynomial(25, power=3, to=0.001)",
+                (
+                    Formula(lambda t: 0.001 + 0.099 * ((25 - min(t, 25)) / 25) ** 3, range(30)),
+                    Peer("optax.polynomial_schedule(0.1, 0.001, 3, 25)", 30),
+                    Peer("keras.optimizers.schedules.PolynomialDecay(0.1, 25, 0.001, 3.0)", 30, relative=1e-5),
+                    Peer("paddle.optimizer.lr.PolynomialDecay(0.1, 25, 0.001, 3.0)", 30),
+                    Peer("timm.scheduler.PolyLRScheduler(optimizer, 25, 3.0, 0.001)", 30),
+                    Peer(
+                        "mmengine.optim.PolyParamScheduler(optimizer, 'lr', 3.0, 0.001, end=26)",
+                        30,
+                        relative=DRIFT,
+                        why="mmengine's length is end - begin - 1, and it multiplies its own last value",
+                    ),
+                    Peer(
+                        "transformers.get_polynomial_decay_schedule_with_warmup(optimizer, 0, 25, 0.001, 3.0)",
+                        30,
+                    ),
+                ),
+                until=30,
+            ),
+        ),
+    ),
+    Strategy(
+        "polynomial-cycle",
+        "Polynomial decay that stretches",
+        "keras and paddle with `cycle=True`: each time the end is reached the length grows by another one, and the rate "
+        "jumps back part of the way.",
+        (
+            Variant(
+                "expr(0.01 + 0.09 * (1 - t / (10 * max(1, ceil(t / 10)))))",
+                (
+                    Peer("paddle.optimizer.lr.PolynomialDecay(0.1, 10, 0.01, 1.0, True)", 45),
+                    Peer("keras.optimizers.schedules.PolynomialDecay(0.1, 10, 0.01, 1.0, True)", 45, relative=1e-6),
+                ),
+                until=45,
+            ),
+        ),
+    ),
+    Strategy(
+        "cosine",
+        "Cosine decay",
+        "Half a cosine from the base to an end value: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, and the "
+        "default of most recent work. The end value is a rate (torch, timm, Megatron) or a share (optax, keras, composer): "
+        "`to=1e-3`, `to=0.01x`. After the end torch climbs back up, which is a cycle of two halves.",
+        (
+            Variant(
+                "cosine(20, to=1e-3)",
+                (
+                    Peer(
+                        "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20, 1e-3)", 21, parts=30, why=CLIMBS
+                    ),
+                    Peer("optax.cosine_decay_schedule(0.1, 20, alpha=0.01)", 30),
+                    Peer("keras.optimizers.schedules.CosineDecay(0.1, 20, alpha=0.01)", 30, relative=1e-5),
+                    Peer("timm.scheduler.CosineLRScheduler(optimizer, 20, 1e-3)", 30),
+                    Peer("composer.optim.CosineAnnealingScheduler('20ba', 0.01)", 30),
+                    Peer("fvcore.common.param_scheduler.CosineParamScheduler(0.1, 1e-3)", 20),
+                    Peer("paddle.optimizer.lr.CosineAnnealingDecay(0.1, 20, 1e-3)", 21, relative=DRIFT),
+                    Peer(
+                        "mmengine.optim.CosineAnnealingParamScheduler(optimizer, 'lr', 20, 1e-3)", 21, relative=DRIFT
+                    ),
+                ),
+                until=45,
+            ),
+            Variant(
+                "cycle(cosine(10, to=0.01) >> cosine(10, to=1x))",
+                (Peer("torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10, 0.01)", 45, relative=DRIFT),),
+                until=45,
+            ),
+        ),
+        together=True,
+    ),
+    Strategy(
+        "cosine-variants",
+        "Bent cosines",
+        "A cosine to a power (optax `exponent`), of bent time (timm `k_decay`), of more than half a period (transformers "
+        "`num_cycles`).",
+        (
+            Variant(
+                "expr(base * cospi(u / 2) ** 4, n=30)",
+                (
+                    Formula(lambda t: 0.1 * cos(pi * t / 60) ** 4, range(30)),
+                    Peer("optax.cosine_decay_schedule(0.1, 30, exponent=2)", 40),
+                ),
+                until=44,
+            ),
+            Variant(
+                "expr(base * cospi(u * u / 2) ** 2, n=30)",
+                (
+                    Formula(lambda t: 0.05 * (1 + cos(pi * t * t / 900)), range(30)),
+                    Peer("timm.scheduler.CosineLRScheduler(optimizer, 30, k_decay=2.0)", 40),
+                ),
+                until=44,
+            ),
+            Variant(
+                "cosine(22) >> cosine(22, to=1x)",
+                (Peer("transformers.get_cosine_schedule_with_warmup(optimizer, 0, 44, num_cycles=1.0)", 45),),
+                until=44,
+            ),
+        ),
+        together=True,
+    ),
+    Strategy(
+        "inverse-sqrt",
+        "Inverse square root",
+        "√(W/t) after a warm-up over W: T5, t5x, tensor2tensor, big_vision and, with a time scale of its own, transformers.",
+        (
+            Variant(
+                "warmup(10) >> inverse_sqrt(10)",
+                (
+                    Formula(lambda t: 0.1 * (t / 10 if t < 10 else sqrt(10 / t)), range(100)),
+                    Peer("transformers.get_inverse_sqrt_schedule(optimizer, 10)", 100),
+                ),
+                until=100,
+            ),
+        ),
+    ),
+    Strategy(
+        "noam",
+        "Noam",
+        "The Transformer's own: linear warm-up, then inverse square root, with the peak set by the width of the model. "
+        "Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Step 0 is 0 (paddle); the paper counts from 1: `| skip(1)`.",
+        (
+            Variant(
+                "noam(64, warmup=10)",
+                (
+                    Formula(lambda t: 0.1 / 8 * min(t**-0.5, t * 10**-1.5) if t else 0.0, range(100)),
+                    Peer("paddle.optimizer.lr.NoamDecay(64, 10, 0.1)", 60),
+                ),
+                until=60,
+            ),
+            Variant(
+                "noam(64, warmup=10) | skip(1)",
+                (Formula(lambda t: 0.1 / 8 * min((t + 1) ** -0.5, (t + 1) * 10**-1.5), range(100)),),
+                until=60,
+            ),
+        ),
+        together=True,
+    ),
+    Strategy(
+        "tanh",
+        "Hyperbolic tangent",
+        "A sigmoid between two rates, of which it reaches neither exactly: Hsueh et al. 2019, "
+        "https://arxiv.org/abs/1806.01593; timm `TanhLRScheduler`, which then steps to the end value.",
+        (
+            Variant(
+                "tanh(25, lb=-6, ub=4, to=1e-5) >> constant(1e-5)",
+                (Peer("timm.scheduler.TanhLRScheduler(optimizer, 25, -6.0, 4.0, 1e-5)", 40),),
+                until=40,
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,615 @@
+"""Schedules of published runs. Where the numbers are only commonly quoted, the row says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi, sqrt
+
+from gallery.replay import plateau
+from gallery.rows import Formula, Peer, Replay, Strategy, Variant
+
+
+def half_cosine(u: float, start: float, end: float) -> float:
+    """From one rate to the other."""
+    return end + (start - end) * (1 + cos(pi * u)) / 2
+
+
+def pieces(*rows: tuple[float, Callable[[float], float]]) -> Callable[[int], float]:
+    """Formulas one after another, each with the step it ends before; each is given its local time."""
+
+    def value(t: int) -> float:
+        begin: float = 0
+        for end, formula in rows:
+            if t < end:
+                return formula(t - begin)
+            begin = end
+        return rows[-1][1](rows[-1][0] - (rows[-2][0] if len(rows) > 1 else 0))
+
+    return value
+
+
+def some(last: int, count: int = 400) -> list[int]:
+    """Steps from 0 to ``last``, evenly, both included."""
+    return sorted({last * i // count for i in range(count + 1)})
+
+
+RECIPES = (
+    Strategy(
+        "gpt-3",
+        "GPT-3 175B",
+        "Warm-up over 375 million tokens, cosine to a tenth over 260 billion, then constant; batches of 3.2 million tokens. "
+        "Brown et al. 2020, https://arxiv.org/abs/2005.14165",
+        (
+            Variant(
+                "warmup(375Mtok) >> cosine(until=260Btok, to=0.1x) >> hold(until=300Btok)",
+                (
+                    Formula(
+                        pieces(
+                            (117, lambda t: 0.6e-4 * t / 117),
+                            (81250, lambda t: half_cosine(t / (81250 - 117), 0.6e-4, 0.6e-5)),
+                            (93750, lambda t: 0.6e-5),
+                        ),
+                        some(95000),
+                    ),
+                ),
+                base=0.6e-4,
+                context={"tokens_per_step": 3.2e6},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "llama-3-405b",
+        "Llama 3 405B",
+        "8,000 steps of warm-up, cosine to 8e-7 until step 1.2 million, and linearly to 0 over the last 40 million tokens. "
+        "Grattafiori et al. 2024, https://arxiv.org/abs/2407.21783",
+        (
+            Variant(
+                "warmup(8000) >> cosine(until=1.2M, to=8e-7) >> linear(40Mtok)",
+                (
+                    Formula(
+                        pieces(
+                            (8000, lambda t: 8e-5 * t / 8000),
+                            (1_200_000, lambda t: half_cosine(t / 1_192_000, 8e-5, 8e-7)),
+                            (1_200_003, lambda t: 8e-7 * (3 - t) / 3),
+                        ),
+                        [*some(1_199_999), 1_200_000, 1_200_001, 1_200_002, 1_200_003, 1_300_000],
+                    ),
+                ),
+                base=8e-5,
+                context={"tokens_per_step": 16e6},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "llama-2-7b",
+        "Llama 2 7B",
+        "2,000 steps of warm-up, cosine to a tenth; 2 trillion tokens at 4 million a step. Touvron et al. 2023, "
+        "https://arxiv.org/abs/2307.09288",
+        (
+            Variant(
+                "warmup(2000) >> cosine(rest, to=0.1x)",
+                (
+                    Formula(
+                        pieces(
+                            (2000, lambda t: 3e-4 * t / 2000), (500_000, lambda t: half_cosine(t / 498_000, 3e-4, 3e-5))
+                        ),
+                        some(510_000),
+                    ),
+                    Peer(
+                        "transformers.get_cosine_with_min_lr_schedule_with_warmup(optimizer, 2000, 500000, "
+                        "min_lr_rate=0.1)",
+                        2200,
+                    ),
+                ),
+                base=3e-4,
+                context={"total_steps": 500_000},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "chinchilla-70b",
+        "Chinchilla 70B",
+        "A cosine to a tenth that is exactly as long as the run, 1.4 trillion tokens. Hoffmann et al. 2022, "
+        "https://arxiv.org/abs/2203.15556",
+        (
+            Variant(
+                "cosine(total, to=0.1x)",
+                (Formula(lambda t: half_cosine(min(t / 466_667, 1), 1e-4, 1e-5), some(500_000)),),
+                base=1e-4,
+                context={"total_steps": 466_667, "tokens_per_step": 3e6},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "deepseek-v3",
+        "DeepSeek-V3",
+        "Constant for 10 trillion tokens, cosine to a tenth over 4.3 trillion, then two constants; batches of 15,360 sequences of "
+        "4,096 tokens. The lengths are the report's. DeepSeek-AI 2024, https://arxiv.org/abs/2412.19437",
+        (
+            Variant(
+                "warmup(2000) >> hold(until=10Ttok) >> cosine(4.3Ttok, to=2.2e-5) >> hold(333Btok) >> "
+                "constant(7.3e-6, 167Btok)",
+                (
+                    Formula(
+                        pieces(
+                            (2000, lambda t: 2.2e-4 * t / 2000),
+                            (158_946, lambda t: 2.2e-4),
+                            (227_292, lambda t: half_cosine(t / 68_346, 2.2e-4, 2.2e-5)),
+                            (232_585, lambda t: 2.2e-5),
+                            (235_240, lambda t: 7.3e-6),
+                        ),
+                        some(240_000),
+                        relative=1e-4,
+                    ),
+                ),
+                base=2.2e-4,
+                context={"tokens_per_step": 15_360 * 4096},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "deepseek-v2-lite",
+        "DeepSeek-V2-Lite",
+        "Warm-up, then two cuts by √0.1, at 80 and 90 % of the run: a product, so that neither length depends on the other. "
+        "DeepSeek-AI 2024, https://arxiv.org/abs/2405.04434",
+        (
+            Variant(
+                "warmup(2000) * multistep([80%, 90%], gamma=0.316)",
+                (
+                    Formula(
+                        lambda t: 4.2e-4 * min(t / 2000, 1) * 0.316 ** ((t >= 80_000) + (t >= 90_000)), some(110_000)
+                    ),
+                ),
+                base=4.2e-4,
+                context={"total_steps": 100_000},
+            ),
+        ),
+    ),
+    Strategy(
+        "kimi-k2",
+        "Kimi K2",
+        "500 steps of warm-up, constant for 10 trillion tokens, cosine to a tenth over 5.5 trillion, and lower still over the "
+        "last 400 billion (how is not stated; drawn as a line). Kimi Team 2025, https://arxiv.org/abs/2507.20534",
+        (
+            Variant(
+                "warmup(500) >> hold(until=10Ttok) >> cosine(5.5Ttok, to=2e-5) >> linear(400Btok, to=7e-6)",
+                (
+                    Formula(
+                        pieces(
+                            (500, lambda t: 2e-4 * t / 500),
+                            (149_254, lambda t: 2e-4),
+                            (231_343, lambda t: half_cosine(t / 82_089, 2e-4, 2e-5)),
+                            (237_313, lambda t: 2e-5 - 1.3e-5 * t / 5970),
+                        ),
+                        some(240_000),
+                        relative=1e-4,
+                    ),
+                ),
+                base=2e-4,
+                context={"tokens_per_step": 67e6},
+            ),
+        ),
+    ),
+    Strategy(
+        "minicpm",
+        "MiniCPM",
+        "Warm-up, stable, decay, the decay a halving every so many steps. Hu et al. 2024, https://arxiv.org/abs/2404.06395",
+        (
+            Variant(
+                "warmup(1%) >> hold(89%) >> exponential(0.5, every=5000)",
+                (
+                    Formula(
+                        lambda t: (
+                            0.01 * t / 3000 if t < 3000 else 0.01 if t < 270_000 else 0.01 * 0.5 ** ((t - 270_000) / 5000)
+                        ),
+                        some(300_000),
+                    ),
+                ),
+                base=0.01,
+                context={"total_steps": 300_000},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "olmo-2-7b",
+        "OLMo 2 7B",
+        "A cosine made for 5 trillion tokens, left after 3.9, and a second stage straight to 0. OLMo Team 2024, "
+        "https://arxiv.org/abs/2501.00656",
+        (
+            Variant(
+                "let W = 8388608ktok; warmup(W) >> (cosine(5Ttok - W, to=0.1x) | take(3.9Ttok)) >> linear(50Btok)",
+                (
+                    Formula(
+                        lambda t: (
+                            3e-4 * t / 2000
+                            if t < 2000
+                            else half_cosine((t - 2000) / (5e12 / 4194304 - 2000), 3e-4, 3e-5)
+                            if t < 931_833
+                            else half_cosine(929_833 / (5e12 / 4194304 - 2000), 3e-4, 3e-5) * max(0, 943_754 - t) / 11_921
+                        ),
+                        some(950_000),
+                        relative=1e-4,
+                    ),
+                ),
+                base=3e-4,
+                context={"tokens_per_step": 4_194_304},
+            ),
+        ),
+    ),
+    Strategy(
+        "olmo-7b",
+        "OLMo 7B",
+        "Warm-up from a tenth, a straight line to a tenth. Groeneveld et al. 2024, https://arxiv.org/abs/2402.00838",
+        (
+            Variant(
+                "warmup(5000, from=0.1x) >> linear(rest, to=0.1x)",
+                (
+                    Formula(
+                        pieces(
+                            (5000, lambda t: 3e-5 + 27e-5 * t / 5000), (600_000, lambda t: 3e-4 - 27e-5 * t / 595_000)
+                        ),
+                        some(610_000),
+                    ),
+                ),
+                base=3e-4,
+                context={"total_steps": 600_000},
+            ),
+        ),
+    ),
+    Strategy(
+        "bert",
+        "BERT",
+        "10,000 steps up, 990,000 down to 0. Devlin et al. 2019, https://arxiv.org/abs/1810.04805",
+        (
+            Variant(
+                "warmup(10000) >> linear(990000)",
+                (
+                    Formula(
+                        pieces((1e4, lambda t: 1e-4 * t / 1e4), (1e6, lambda t: 1e-4 * (990_000 - t) / 990_000)),
+                        some(1_000_000),
+                    ),
+                    Peer("transformers.get_linear_schedule_with_warmup(optimizer, 10000, 1000000)", 10_300),
+                ),
+                base=1e-4,
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "vit",
+        "ViT-S/16",
+        "big_vision's plain baseline: 10,000 steps of warm-up, cosine to 0. Beyer et al. 2022, https://arxiv.org/abs/2205.01580",
+        (
+            Variant(
+                "warmup(10k) >> cosine(rest)",
+                (
+                    Formula(
+                        pieces((1e4, lambda t: 1e-7 * t), (112_590, lambda t: half_cosine(t / 102_590, 1e-3, 0))),
+                        some(112_590),
+                    ),
+                    Peer("optax.warmup_cosine_decay_schedule(0.0, 1e-3, 10000, 112590)", 10_200),
+                ),
+                base=1e-3,
+                context={"total_steps": 112_590},
+            ),
+        ),
+    ),
+    Strategy(
+        "deit",
+        "DeiT",
+        "Five epochs from 1e-6, then the cosine of 300 epochs where its own clock stands by then (timm's warm-up lies over the "
+        "schedule, not before it). The base grows with the batch: 5e-4 · 1024/512. Touvron et al. 2021, "
+        "https://arxiv.org/abs/2012.12877",
+        (
+            Variant(
+                "linear(5ep, from=1e-6, to=1x) >> (cosine(300ep, to=1e-5, from=1x) | skip(5ep))",
+                (
+                    Formula(
+                        lambda t: 1e-6 + (1e-3 - 1e-6) * t / 6255 if t < 6255 else half_cosine(t / 375_300, 1e-3, 1e-5),
+                        some(375_300),
+                    ),
+                    Peer(
+                        "timm.scheduler.CosineLRScheduler(optimizer, 375300, 1e-5, warmup_t=6255, warmup_lr_init=1e-6)",
+                        6500,
+                    ),
+                ),
+                base=1e-3,
+                context={"steps_per_epoch": 1251},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "mae",
+        "MAE pre-training",
+        "40 epochs up, 760 down; the base is 1.5e-4 · 4096/256. He et al. 2022, https://arxiv.org/abs/2111.06377",
+        (
+            Variant(
+                "warmup(40ep) >> cosine(760ep)",
+                (
+                    Formula(
+                        pieces(
+                            (12_480, lambda t: 2.4e-3 * t / 12_480), (249_600, lambda t: half_cosine(t / 237_120, 2.4e-3, 0))
+                        ),
+                        some(249_600),
+                    ),
+                ),
+                base=2.4e-3,
+                context={"steps_per_epoch": 312},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "resnet-50",
+        "ResNet-50 in an hour",
+        "Gradual warm-up from 0.1 over five epochs, then a tenth at epochs 30, 60 and 80 of the whole run; the base is "
+        "0.1 · 8192/256. Goyal et al. 2017, https://arxiv.org/abs/1706.02677",
+        (
+            Variant(
+                "linear(5ep, from=0.1, to=1x) >> (multistep([30ep, 60ep, 80ep]) | skip(5ep))",
+                (
+                    Formula(
+                        lambda t: (
+                            0.1 + 3.1 * t / 780
+                            if t < 780
+                            else 3.2 * 0.1 ** sum(t >= 156 * epoch for epoch in (30, 60, 80))
+                        ),
+                        range(0, 14_040, 20),
+                    ),
+                ),
+                base=3.2,
+                context={"steps_per_epoch": 156},
+                until=14_040,
+                log=True,
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "t5",
+        "T5",
+        "1/√max(t, 10⁴): constant at first, with no warm-up at all. Raffel et al. 2020, https://arxiv.org/abs/1910.10683",
+        (
+            Variant(
+                "expr(1 / sqrt(max(t, 10000)))",
+                (Formula(lambda t: 1 / sqrt(max(t, 10_000)), some(1_000_000)),),
+                base=1.0,
+                until=100_000,
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "t5x",
+        "t5x default",
+        "`constant * linear_warmup * rsqrt_decay`: factors, so a product here too.",
+        (
+            Variant(
+                "warmup(1000) * expr(base / sqrt(max(t, 1000)))",
+                (Formula(lambda t: 0.5 * min(t / 1000, 1) / sqrt(max(t, 1000)), some(100_000)),),
+                base=0.5,
+                until=20_000,
+            ),
+        ),
+    ),
+    Strategy(
+        "transformer",
+        "Transformer",
+        "Width 512, warm-up over 4,000 steps, counted from 1. Vaswani et al. 2017, https://arxiv.org/abs/1706.03762",
+        (
+            Variant(
+                "noam(512, warmup=4000) | skip(1)",
+                (Formula(lambda t: 512**-0.5 * min((t + 1) ** -0.5, (t + 1) * 4000**-1.5), some(100_000)),),
+                base=1.0,
+                until=40_000,
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "sgdr",
+        "SGDR",
+        "Rounds of 10, 20, 40, 80 epochs on CIFAR (wide residual networks). Loshchilov & Hutter 2017, "
+        "https://arxiv.org/abs/1608.03983",
+        (
+            Variant(
+                "cycle(cosine(10ep), mult=2)",
+                (
+                    Peer("torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3910, 2)", 30_000),
+                ),
+                base=0.05,
+                context={"steps_per_epoch": 391},
+                until=58_650,
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "super-convergence",
+        "Super-convergence",
+        "Up to a rate that would break a constant run, down, and far below; momentum moves the other way. Smith & Topin 2018, "
+        "https://arxiv.org/abs/1708.07120",
+        (
+            Variant(
+                "lr = linear(45%, from=0.1, to=3) >> linear(45%, to=0.1) >> linear(10%, to=1e-3); "
+                "momentum = linear(45%, from=0.95, to=0.85) >> linear(45%, to=0.95)",
+                (
+                    Formula(
+                        pieces(
+                            (4500, lambda t: 0.1 + 2.9 * t / 4500),
+                            (9000, lambda t: 3 - 2.9 * t / 4500),
+                            (10_000, lambda t: 0.1 - 0.099 * t / 1000),
+                        ),
+                        some(10_000),
+                    ),
+                    Formula(
+                        pieces((4500, lambda t: 0.95 - 0.1 * t / 4500), (9000, lambda t: 0.85 + 0.1 * t / 4500)),
+                        some(10_000),
+                        target="momentum",
+                    ),
+                ),
+                base=3.0,
+                context={"total_steps": 10_000, "bases": {"momentum": 0.95}},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "ddpm",
+        "DDPM on CIFAR-10",
+        "5,000 steps of warm-up, then constant. Ho et al. 2020, https://arxiv.org/abs/2006.11239",
+        (
+            Variant(
+                "warmup(5000) >> hold()",
+                (
+                    Formula(lambda t: 2e-4 * min(t / 5000, 1), some(800_000)),
+                    Peer("transformers.get_constant_schedule_with_warmup(optimizer, 5000)", 5200),
+                ),
+                base=2e-4,
+                until=20_000,
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "ngpt",
+        "nGPT",
+        "No warm-up, cosine to 0; the base is tuned. Loshchilov et al. 2024, https://arxiv.org/abs/2410.01131",
+        (
+            Variant(
+                "cosine(total)",
+                (Formula(lambda t: half_cosine(min(t / 200_000, 1), 1e-3, 0), some(210_000)),),
+                base=1e-3,
+                context={"total_steps": 200_000},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "nanogpt",
+        "nanoGPT, GPT-2 124M",
+        "2,000 steps of warm-up counted over n + 1, cosine to a tenth at step 600,000.",
+        (
+            Variant(
+                "(warmup(2001) | skip(1)) >> cosine(598000, to=6e-5)",
+                (
+                    Formula(
+                        lambda t: (
+                            6e-4 * (t + 1) / 2001
+                            if t < 2000
+                            else half_cosine(min((t - 2000) / 598_000, 1), 6e-4, 6e-5)
+                        ),
+                        some(610_000),
+                    ),
+                ),
+                base=6e-4,
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "ulmfit",
+        "ULMFiT",
+        "The slanted triangle: a tenth of the run up, the rest down, from and to a thirty-second. Howard & Ruder 2018, "
+        "https://arxiv.org/abs/1801.06146",
+        (
+            Variant(
+                "linear(10%, from=base / 32, to=1x) >> linear(90%, to=base / 32)",
+                (
+                    Formula(
+                        lambda t: 0.01 * (1 + min(t / 1000, (10_000 - t) / 9000) * 31) / 32, some(10_000)
+                    ),
+                ),
+                base=0.01,
+                context={"total_steps": 10_000},
+            ),
+        ),
+        quoted=True,
+    ),
+    Strategy(
+        "pythia",
+        "Pythia",
+        "A tenth of the run up, cosine to a tenth of the base; the base depends on the size. GPT-NeoX's annealing. Biderman et al. "
+        "2023, https://arxiv.org/abs/2304.01373",
+        (
+            Variant(
+                "warmup(10%) >> cosine(rest, to=0.1x)",
+                (
+                    Formula(
+                        pieces(
+                            (14_300, lambda t: 1.2e-4 * t / 14_300),
+                            (143_000, lambda t: half_cosine(t / 128_700, 1.2e-4, 1.2e-5)),
+                        ),
+                        some(143_000),
+                    ),
+                ),
+                base=1.2e-4,
+                context={"total_steps": 143_000},
+            ),
+        ),
+    ),
+    Strategy(
+        "big-vision-cooldown",
+        "Cooldown over inverse square root",
+        "A run that may be long, and end at any time: only the cooldown knows the end. Zhai et al. 2022, "
+        "https://arxiv.org/abs/2106.04560",
+        (
+            Variant(
+                "warmup(10k) >> inverse_sqrt(10k) | cooldown(50k)",
+                (
+                    Formula(
+                        lambda t: (
+                            1e-3 * (t / 1e4 if t < 1e4 else sqrt(1e4 / t)) * min(1.0, max(0, 500_000 - t) / 50_000)
+                        ),
+                        some(510_000),
+                    ),
+                ),
+                base=1e-3,
+                context={"total_steps": 500_000},
+            ),
+        ),
+    ),
+    Strategy(
+        "fine-tuning",
+        "Fine-tuning with a plateau",
+        "A planned cosine, and the cuts of a plateau on top of it.",
+        (
+            Variant(
+                "warmup(500) >> cosine(10000, min=1e-6) | plateau(patience=3)",
+                (
+                    Replay(
+                        lambda reports, base: [
+                            cut / base * (base * s / 500 if s < 500 else half_cosine((s - 500) / 10_000, base, 1e-6))
+                            for s, cut in zip(range(200, 10_001, 200), plateau(patience=3)(reports, base), strict=True)
+                        ]
+                    ),
+                ),
+                base=3e-4,
+                metric="tuning",
+            ),
+        ),
+    ),
+    Strategy(
+        "dino-weight-decay",
+        "DINO, weight decay",
+        "Weight decay that rises along a cosine, from 0.04 to 0.4. Caron et al. 2021, https://arxiv.org/abs/2104.14294",
+        (
+            Variant(
+                "weight_decay = cosine(total, from=0.04, to=0.4)",
+                (
+                    Formula(
+                        lambda t: half_cosine(t / 125_000, 0.04, 0.4), some(125_000), target="weight_decay"
+                    ),
+                ),
+                context={"total_steps": 125_000, "bases": {"weight_decay": 0.04}},
+            ),
+        ),
+    ),
+)
