@@ -166,7 +166,7 @@ class _Conversion:
     @property
     def needed(self) -> str:
         """What the parameter wants, in words."""
-        names = {"steps": "a duration", "period": "a duration", "real": "a duration", "rate": "a rate"}
+        names = dict.fromkeys(("steps", "period", "offset", "real"), "a duration") | {"rate": "a rate"}
         return names.get(self.kind.name, "a number")
 
     # --- durations --------------------------------------------------------------------------------------------
@@ -212,6 +212,10 @@ class _Conversion:
         if steps < 1:
             raise self.fail("E0406", "must be at least 1 step")
         return steps
+
+    def offset(self, value: Value) -> int:
+        """Whole steps, perhaps none."""
+        return half_up(self.steps(value))
 
     def real(self, value: Value) -> float:
         """An exact number of steps above 0."""

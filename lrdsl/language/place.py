@@ -27,7 +27,7 @@ from lrdsl.language.memory import Memory, TracedMachine
 from lrdsl.language.printer import render
 from lrdsl.primitives.at import At
 from lrdsl.primitives.observed import State
-from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
+from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive, Reshaping
 from lrdsl.program import expr as f
 from lrdsl.program.expr import REPORT, STEP, Expr, const, substitute
 from lrdsl.program.program import FOREVER, STEPS
@@ -53,7 +53,8 @@ class Place:
     """Where a schedule stands: a position on a clock, and the rates that reach it.
 
     `stop` is where the enclosing sequence must end, for `rest`; None if nothing says so. `pace` is how many steps of
-    the schedule's own clock one step of this clock takes: a stretched round's is slower.
+    the schedule's own clock one step of this clock takes: a stretched round's is slower. `total` is the length of the
+    run; `absolute` says that this clock is the run's and the position is where the schedule will stand.
     """
 
     memory: Memory
@@ -63,6 +64,8 @@ class Place:
     prev: Any
     base: Any
     origin: tree.Node
+    total: int | None = None
+    absolute: bool = True
     pace: Any = 1.0
 
     @property
@@ -74,9 +77,20 @@ class Place:
         """The schedule's own clock when this clock shows `step`."""
         return const(step) if self.clock is STEP else STEP - (self.clock - step) * self.pace
 
+    def at(self, value: Expr, step: Any) -> Expr:
+        """`value` when this clock shows `step`, a plain or a traced number."""
+        shown = step if isinstance(step, Expr) else const(step)
+        own = shown if self.clock is STEP else STEP - (self.clock - shown) * self.pace
+        return substitute(value, {"step": own, self.clock.payload: shown})
+
+    def earlier(self, steps: int) -> "Place":
+        """The same place, so many steps to the left."""
+        return replace(self, position=self.position - steps)
+
     def lower(self, body: Bound, *, clock: Expr, pace: Any, prev: Expr, base: Expr) -> Stretch:
         """`body` from step 0 of a clock of its own."""
-        there = replace(self, clock=clock, pace=pace, position=Fraction(0), stop=None, prev=prev, base=base)
+        here = replace(self, clock=clock, pace=pace, prev=prev, base=base)
+        there = replace(here, position=Fraction(0), stop=None, absolute=False)
         return there.put(body)
 
     def put(self, bound: Bound) -> Stretch:
@@ -172,7 +186,7 @@ class Place:
         here = self
         for index, part in enumerate(bound.parts):
             stop = self.stop
-            if stop is not None and takes_rest(part):
+            if stop is not None and takes_rest(part) is not None:
                 stop -= sum((here._measure(later) for later in bound.parts[index + 1 :]), Fraction(0))
                 if stop < here.position:
                     raise self._overfull(bound, part, here.position, stop)
@@ -189,9 +203,8 @@ class Place:
 
     def _measure(self, bound: Bound) -> Fraction:
         """How long a later part is: placed on trial, without knowing what flows into it."""
-        trial = replace(
-            self, memory=Memory(), position=Fraction(0), prev=f.symbol("prev"), base=f.symbol("base"), stop=None
-        )
+        prev, base = f.symbol("prev"), f.symbol("base")
+        trial = replace(self, memory=Memory(), prev=prev, base=base, position=Fraction(0), stop=None, absolute=False)
         stretch = trial.put(bound)
         return Fraction(0) if stretch.endless else stretch.exact
 
@@ -224,8 +237,10 @@ class Place:
         return _bounded(combine(operands, operation, lambda *pieces: _combined(bound, pieces)), bound.node)
 
     def _modified(self, bound: BoundModified) -> Stretch:
-        body = self.put(bound.body)
         primitive, call = bound.primitive, bound.node.right
+        if isinstance(primitive, Reshaping):
+            return self._reshaped(bound, primitive)
+        body = self.put(bound.body)
         arguments = self._arguments(primitive, bound.arguments, call)
         if not isinstance(primitive, ObservedModifier):
             return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
@@ -237,6 +252,20 @@ class Place:
         metric = self.memory.metric(arguments["metric"])
         self.memory.machines.append(TracedMachine(metric, body.begin, body.end, slot, traced))
         return body.map(lambda v: primitive.modified(v, cells, arguments), call)
+
+    def _reshaped(self, bound: BoundModified, primitive: Reshaping) -> Stretch:
+        call, machines = bound.node.right, self.memory.machines
+        first = len(machines)
+        arguments = self._arguments(primitive, bound.arguments, call)
+        if bound.length is not None:
+            arguments["n"] = self._end(bound.length, call) - self.position
+        here = replace(self, origin=call)
+        made: Stretch = _spanned(call, lambda: primitive.function(here, bound.body, **arguments))
+        for index in range(first, len(machines)):  # reports are heard where the left side still runs
+            machine = machines[index]
+            begin = max(machine.begin, made.begin)
+            machines[index] = replace(machine, begin=begin, end=max(begin, min(machine.end, made.end)))
+        return _bounded(made, bound.node)
 
 
 def _known(value: Any) -> float | None:

@@ -48,6 +48,8 @@ Period = Annotated[int, Kind("period")]
 """Whole steps, at least 1, rounded half-up."""
 Span = Annotated[float, Kind("real", above=0)]
 """Steps as an exact real number above 0."""
+Offset = Annotated[int, Kind("offset")]
+"""Whole steps, rounded half-up; may be 0."""
 Positions = Annotated[tuple[int, ...], Kind("positions")]
 """Whole steps inside the segment."""
 Rate = Annotated[Any, Kind("rate")]
@@ -66,6 +68,7 @@ Metric = Annotated[str, Kind("metric")]
 Body = Annotated[Any, Kind("schedule")]
 Formula = Annotated[Expr, Kind("formula")]
 Shape = Annotated[str, Kind("choice", words=("linear", "cosine", "log", "one_minus_sqrt"))]
+DecayShape = Annotated[str, Kind("choice", words=("linear", "cosine", "one_minus_sqrt"))]
 Mode = Annotated[str, Kind("choice", words=("min", "max"))]
 ThresholdMode = Annotated[str, Kind("choice", words=("rel", "abs"))]
 
@@ -146,6 +149,10 @@ class Modifier(Primitive):
     """Maps the value of what stands on its left. The function takes that value first."""
 
 
+class Reshaping(Modifier):
+    """Changes when its left side runs: its function gets a `Site` and the left side, and gives a `Stretch`."""
+
+
 @dataclass(frozen=True)
 class ObservedModifier(Modifier):
     """A modifier driven by reports: `function` is its update, `value` its effect."""
@@ -198,6 +205,13 @@ def modifier(function: F) -> F:
     """Register a pure modifier: ``f(value, arguments) -> Expr``."""
     name, parameters = _read(function, 1)
     MODIFIERS[name] = Modifier(name, function, parameters)
+    return function
+
+
+def reshaping(function: F) -> F:
+    """Register a modifier of time: ``f(site, body, arguments) -> Stretch``."""
+    name, parameters = _read(function, 2)
+    MODIFIERS[name] = Reshaping(name, function, parameters)
     return function
 
 

@@ -17,7 +17,6 @@ from tests.language.corpus import ACCEPTED, CONTEXT, REJECTED
 
 FOLDER = Path(__file__).parents[1] / "golden" / "errors"
 LATER = {"onecycle", "cyclic", "tanh", "points", "range_test", "wsd", "noam", "guard", "normscale", "greedy"}
-LATER |= {"sample", "take", "skip", "cooldown"}
 """Primitives of language 1 that are still to come; texts that call one wait for it."""
 
 
