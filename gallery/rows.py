@@ -12,6 +12,9 @@ import lrdsl
 METRICS = Path(__file__).resolve().parent.parent / "docs" / "metrics"
 """Where the recorded metrics of the rows that observe lie."""
 
+COMPARED = 120
+"""How many pieces a peer's run is cut into."""
+
 
 @dataclass(frozen=True)
 class Formula:
@@ -51,6 +54,16 @@ class Peer:
         """The module that the expression starts with."""
         return self.call.partition(".")[0]
 
+    @property
+    def compared(self) -> list[int]:
+        """The steps compared: all of a short run, some of a long one."""
+        return sorted({self.first + (self.steps - 1) * i // COMPARED for i in range(COMPARED + 1)})
+
+    @property
+    def recorded(self) -> list[int]:
+        """Their steps that a comparison needs."""
+        return [step + self.shift for step in (*self.compared, *([] if self.parts is None else [self.parts]))]
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -59,6 +72,11 @@ class Replay:
     rates: Callable[[Sequence[float], float], Sequence[float]] | str
     """A function of the reports and the base, or the expression of a peer."""
     relative: float = 1e-12
+
+    @property
+    def library(self) -> str:
+        """The module that the expression starts with; empty for a function."""
+        return self.rates.partition(".")[0] if isinstance(self.rates, str) else ""
 
 
 Oracle = Formula | Peer | Replay
@@ -92,6 +110,11 @@ class Variant:
     def compile(self) -> lrdsl.Schedule:
         """The schedule, unobserved."""
         return lrdsl.compile(self.text, base_lr=self.base, **self.context)
+
+    def reports(self) -> list[tuple[int, float]]:
+        """The metric's file: (step, report made before it)."""
+        lines = (METRICS / f"{self.metric}.csv").read_text("utf-8").splitlines()[1:]
+        return [(int(step), float(report)) for step, report in (line.split(",") for line in lines)]
 
 
 @dataclass(frozen=True)
