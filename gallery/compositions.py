@@ -8,8 +8,6 @@ from gallery.families import DRIFT
 from gallery.replay import plateau
 from gallery.rows import Formula, Peer, Replay, Strategy, Variant
 
-NO_EPS = "torch ignores cuts smaller than 1e-8 and goes on updating the best value in cooldown, as here"
-
 
 def hat(t: int, up: int, down: int) -> float:
     """A triangle of height 1 that starts at 0."""
@@ -51,9 +49,7 @@ SHAPES = (
                         ),
                         range(40),
                     ),
-                    Peer(
-                        "timm.scheduler.CosineLRScheduler(optimizer, 10, 0.001, cycle_decay=0.5, cycle_limit=3)", 40
-                    ),
+                    Peer("timm.scheduler.CosineLRScheduler(optimizer, 10, 0.001, cycle_decay=0.5, cycle_limit=3)", 40),
                 ),
                 until=75,
             ),
@@ -61,7 +57,10 @@ SHAPES = (
                 "0.9 * cycle(cosine(6), mult=2, gain=0.5) + 0.1x",
                 (
                     Formula(
-                        lambda t: 0.01 + 0.09 * (0.5 * (1 + cos(pi * t / 6)) if t < 6 else 0.25 * (1 + cos(pi * (t - 6) / 12))),
+                        lambda t: (
+                            0.01
+                            + 0.09 * (0.5 * (1 + cos(pi * t / 6)) if t < 6 else 0.25 * (1 + cos(pi * (t - 6) / 12)))
+                        ),
                         range(18),
                     ),
                     Peer("keras.optimizers.schedules.CosineDecayRestarts(0.1, 6, 2.0, 0.5, 0.1)", 42, relative=1e-4),
@@ -92,7 +91,10 @@ SHAPES = (
                     Peer(
                         "transformers.get_wsd_schedule(optimizer, 10, 15, num_stable_steps=25, min_lr_ratio=0.01, "
                         "decay_type='1-sqrt')",
-                        60,
+                        50,
+                        first=10,
+                        parts=0,
+                        why="transformers warms up from the smallest rate, not from 0",
                     ),
                 ),
                 base=0.01,
@@ -133,7 +135,8 @@ SHAPES = (
                 "warmup(10) >> inverse_sqrt(10) | cooldown(20%)",
                 (
                     Formula(
-                        lambda t: 0.1 * (t / 10 if t < 10 else sqrt(10 / t)) * min(1.0, max(0, 200 - t) / 40), range(220)
+                        lambda t: 0.1 * (t / 10 if t < 10 else sqrt(10 / t)) * min(1.0, max(0, 200 - t) / 40),
+                        range(220),
                     ),
                 ),
                 context={"total_steps": 200},
@@ -193,9 +196,7 @@ SHAPES = (
             Variant(
                 "(linear(5, from=base / 32, to=1x) >> linear(45, to=base / 32)) | skip(1)",
                 (
-                    Formula(
-                        lambda t: 0.1 * (1 + (min((t + 1) / 5, (50 - t - 1) / 45)) * 31) / 32, range(49)
-                    ),
+                    Formula(lambda t: 0.1 * (1 + (min((t + 1) / 5, (50 - t - 1) / 45)) * 31) / 32, range(49)),
                     Peer("thinc.schedules.slanted_triangular(0.1, 50, cut_frac=0.1)", 49),
                 ),
             ),
@@ -244,10 +245,7 @@ SHAPES = (
                     Formula(lambda t: 1e-4 * (1 + 2 * t / 5), range(100)),
                     Peer(
                         "deepspeed.runtime.lr_schedules.LRRangeTest(optimizer, 1e-4, 5, 2.0)",
-                        99,
-                        first=1,
-                        why="DeepSpeed counts from 1 here: update s uses 1 + s",
-                        shift=-1,
+                        100,
                     ),
                 ),
                 until=100,
@@ -296,7 +294,8 @@ SHAPES = (
         "greedy",
         "Greedy",
         "Up while the metric improves, down while it does not: transformers `GreedyLR`. Its default smallest rate, 1e-3, blocks "
-        "small rates; here the bounds are written.",
+        "small rates; here the bounds are written. There a rate that runs into a bound goes on from the bound, here from the "
+        "power of the factor beyond it: the two agree where the bound is itself such a power, as it is here.",
         (
             Variant(
                 "hold() | greedy(patience=1, factor=0.5, min=1e-5, max=1e-2)",
@@ -306,7 +305,7 @@ SHAPES = (
                         "smooth=False)"
                     ),
                 ),
-                base=1e-3,
+                base=1.25e-3,
                 metric="stalls",
                 until=120,
                 log=True,
@@ -415,11 +414,7 @@ SHAPES = (
         (
             Variant(
                 "max(cosine(80), 0.5 * exponential(0.99))",
-                (
-                    Formula(
-                        lambda t: max(0.05 * (1 + cos(pi * min(t, 80) / 80)), 0.05 * 0.99**t), range(120)
-                    ),
-                ),
+                (Formula(lambda t: max(0.05 * (1 + cos(pi * min(t, 80) / 80)), 0.05 * 0.99**t), range(120)),),
                 until=120,
             ),
         ),

@@ -208,7 +208,11 @@ SHAPES = (
                 "multistep([5, 12], values=[0.1, 0.05, 0.001])",
                 (
                     Formula(lambda t: 0.1 if t < 5 else 0.05 if t < 12 else 0.001, range(30)),
-                    Peer("keras.optimizers.schedules.PiecewiseConstantDecay([4, 11], [0.1, 0.05, 0.001])", 30, relative=1e-6),
+                    Peer(
+                        "keras.optimizers.schedules.PiecewiseConstantDecay([4, 11], [0.1, 0.05, 0.001])",
+                        30,
+                        relative=1e-6,
+                    ),
                     Peer(
                         "keras.optimizers.schedules.PiecewiseConstantDecay([5, 12], [0.1, 0.05, 0.001])",
                         5,
@@ -305,7 +309,7 @@ SHAPES = (
                     Peer("paddle.optimizer.lr.PolynomialDecay(0.1, 25, 0.001, 3.0)", 30),
                     Peer("timm.scheduler.PolyLRScheduler(optimizer, 25, 3.0, 0.001)", 30),
                     Peer(
-                        "mmengine.optim.PolyParamScheduler(optimizer, 'lr', 3.0, 0.001, end=26)",
+                        "mmengine.optim.PolyParamScheduler(optimizer, 'lr', 0.001, 3.0, end=26)",
                         30,
                         relative=DRIFT,
                         why="mmengine's length is end - begin - 1, and it multiplies its own last value",
@@ -345,18 +349,14 @@ SHAPES = (
             Variant(
                 "cosine(20, to=1e-3)",
                 (
-                    Peer(
-                        "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20, 1e-3)", 21, parts=30, why=CLIMBS
-                    ),
+                    Peer("torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20, 1e-3)", 21, parts=30, why=CLIMBS),
                     Peer("optax.cosine_decay_schedule(0.1, 20, alpha=0.01)", 30),
                     Peer("keras.optimizers.schedules.CosineDecay(0.1, 20, alpha=0.01)", 30, relative=1e-5),
                     Peer("timm.scheduler.CosineLRScheduler(optimizer, 20, 1e-3)", 30),
                     Peer("composer.optim.CosineAnnealingScheduler('20ba', 0.01)", 30),
                     Peer("fvcore.common.param_scheduler.CosineParamScheduler(0.1, 1e-3)", 20),
                     Peer("paddle.optimizer.lr.CosineAnnealingDecay(0.1, 20, 1e-3)", 21, relative=DRIFT),
-                    Peer(
-                        "mmengine.optim.CosineAnnealingParamScheduler(optimizer, 'lr', 20, 1e-3)", 21, relative=DRIFT
-                    ),
+                    Peer("mmengine.optim.CosineAnnealingParamScheduler(optimizer, 'lr', 20, 1e-3)", 21, relative=DRIFT),
                 ),
                 until=45,
             ),

@@ -143,7 +143,6 @@ RECIPES = (
                             (235_240, lambda t: 7.3e-6),
                         ),
                         some(240_000),
-                        relative=1e-4,
                     ),
                 ),
                 base=2.2e-4,
@@ -187,7 +186,6 @@ RECIPES = (
                             (237_313, lambda t: 2e-5 - 1.3e-5 * t / 5970),
                         ),
                         some(240_000),
-                        relative=1e-4,
                     ),
                 ),
                 base=2e-4,
@@ -205,7 +203,11 @@ RECIPES = (
                 (
                     Formula(
                         lambda t: (
-                            0.01 * t / 3000 if t < 3000 else 0.01 if t < 270_000 else 0.01 * 0.5 ** ((t - 270_000) / 5000)
+                            0.01 * t / 3000
+                            if t < 3000
+                            else 0.01
+                            if t < 270_000
+                            else 0.01 * 0.5 ** ((t - 270_000) / 5000)
                         ),
                         some(300_000),
                     ),
@@ -226,15 +228,15 @@ RECIPES = (
                 "let W = 8388608ktok; warmup(W) >> (cosine(5Ttok - W, to=0.1x) | take(3.9Ttok)) >> linear(50Btok)",
                 (
                     Formula(
-                        lambda t: (
-                            3e-4 * t / 2000
-                            if t < 2000
-                            else half_cosine((t - 2000) / (5e12 / 4194304 - 2000), 3e-4, 3e-5)
-                            if t < 931_833
-                            else half_cosine(929_833 / (5e12 / 4194304 - 2000), 3e-4, 3e-5) * max(0, 943_754 - t) / 11_921
+                        pieces(
+                            (2000, lambda t: 3e-4 * t / 2000),
+                            (931_832, lambda t: half_cosine(t / 1_190_093, 3e-4, 3e-5)),
+                            (
+                                943_753,
+                                lambda t: half_cosine(929_832 / 1_190_093, 3e-4, 3e-5) * (11_921 - t) / 11_921,
+                            ),
                         ),
                         some(950_000),
-                        relative=1e-4,
                     ),
                 ),
                 base=3e-4,
@@ -335,7 +337,8 @@ RECIPES = (
                 (
                     Formula(
                         pieces(
-                            (12_480, lambda t: 2.4e-3 * t / 12_480), (249_600, lambda t: half_cosine(t / 237_120, 2.4e-3, 0))
+                            (12_480, lambda t: 2.4e-3 * t / 12_480),
+                            (249_600, lambda t: half_cosine(t / 237_120, 2.4e-3, 0)),
                         ),
                         some(249_600),
                     ),
@@ -421,9 +424,7 @@ RECIPES = (
         (
             Variant(
                 "cycle(cosine(10ep), mult=2)",
-                (
-                    Peer("torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3910, 2)", 30_000),
-                ),
+                (Peer("torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3910, 2)", 30_000),),
                 base=0.05,
                 context={"steps_per_epoch": 391},
                 until=58_650,
@@ -502,9 +503,7 @@ RECIPES = (
                 (
                     Formula(
                         lambda t: (
-                            6e-4 * (t + 1) / 2001
-                            if t < 2000
-                            else half_cosine(min((t - 2000) / 598_000, 1), 6e-4, 6e-5)
+                            6e-4 * (t + 1) / 2001 if t < 2000 else half_cosine(min((t - 2000) / 598_000, 1), 6e-4, 6e-5)
                         ),
                         some(610_000),
                     ),
@@ -522,11 +521,7 @@ RECIPES = (
         (
             Variant(
                 "linear(10%, from=base / 32, to=1x) >> linear(90%, to=base / 32)",
-                (
-                    Formula(
-                        lambda t: 0.01 * (1 + min(t / 1000, (10_000 - t) / 9000) * 31) / 32, some(10_000)
-                    ),
-                ),
+                (Formula(lambda t: 0.01 * (1 + min(t / 1000, (10_000 - t) / 9000) * 31) / 32, some(10_000)),),
                 base=0.01,
                 context={"total_steps": 10_000},
             ),
@@ -603,11 +598,7 @@ RECIPES = (
         (
             Variant(
                 "weight_decay = cosine(total, from=0.04, to=0.4)",
-                (
-                    Formula(
-                        lambda t: half_cosine(t / 125_000, 0.04, 0.4), some(125_000), target="weight_decay"
-                    ),
-                ),
+                (Formula(lambda t: half_cosine(t / 125_000, 0.04, 0.4), some(125_000), target="weight_decay"),),
                 context={"total_steps": 125_000, "bases": {"weight_decay": 0.04}},
             ),
         ),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from lrdsl.plotting import axes, style
 from lrdsl.plotting.axes import Axis
-from lrdsl.plotting.curve import Curve
+from lrdsl.plotting.curve import Curve, Series
 from lrdsl.plotting.labels import Label, arrange
 
 WIDTH, PLOT_HEIGHT = 840, 320
+PANEL_HEIGHT, PANEL_GAP = 84, 18  # of a metric below the plot
 LEFT, RIGHT, FOOT, MARGIN = 72, WIDTH - 24, 52, 20
 HEAD_SIZE, SIZE = 13, 11  # of characters
 HEAD_LINE, NAME_LINE = 19, 16
@@ -48,6 +49,24 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """A metric below the plot."""
+
+    axis: Axis
+    series: Series
+    top: float
+
+    @property
+    def bottom(self) -> float:
+        """Its lower end."""
+        return self.top + PANEL_HEIGHT
+
+    def y(self, value: float) -> float:
+        """Where a report lies."""
+        return self.bottom - self.axis.place(value) * PANEL_HEIGHT
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A picture without its colours."""
 
@@ -59,6 +78,7 @@ class Layout:
     samples: list[Sample]
     names: list[Name]
     top: float  # of the plot
+    panels: list[Panel]
 
     @property
     def bottom(self) -> float:
@@ -66,9 +86,14 @@ class Layout:
         return self.top + PLOT_HEIGHT
 
     @property
+    def foot(self) -> float:
+        """The lower end of the plot and its panels, where the axis of steps is written."""
+        return self.panels[-1].bottom if self.panels else self.bottom
+
+    @property
     def height(self) -> float:
         """Of the whole picture."""
-        return self.bottom + FOOT
+        return self.foot + FOOT
 
     @property
     def several(self) -> bool:
@@ -85,10 +110,16 @@ class Layout:
 
     def runs(self, curve: Curve) -> Iterator[list[tuple[float, float]]]:
         """The points of a curve, in pieces where it is broken because the rate is not a number."""
-        points = zip(curve.steps, curve.values, strict=True)
-        for finite, run in groupby(points, key=lambda point: math.isfinite(point[1])):
-            if finite:
-                yield [(self.x(step), self.y(value)) for step, value in run]
+        return _runs(curve, self.x, self.y)
+
+    def reports(self, panel: Panel) -> Iterator[list[tuple[float, float]]]:
+        """The points of a metric, likewise."""
+        return _runs(panel.series, self.x, panel.y)
+
+    @property
+    def moves(self) -> list[float]:
+        """Where reports moved the rate."""
+        return [self.x(step) for step in sorted({step for curve in self.curves for step in curve.moves})]
 
 
 def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
@@ -106,7 +137,26 @@ def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
             name_y = base - 6 - NAME_LINE * label.row
             stem = (_x(x_axis, label.step), name_y + 6) if label.row else None
             names.append(Name(label.x + 3, name_y, label.text, index, stem))
-    return Layout(curves, x_axis, y_axis, left, lines, samples, names, top)
+    return Layout(curves, x_axis, y_axis, left, lines, samples, names, top, _panels(curves, top + PLOT_HEIGHT))
+
+
+def _panels(curves: Sequence[Curve], bottom: float) -> list[Panel]:
+    """A panel for each metric; curves that listen to the same one were told the same."""
+    metrics = {series.metric: series for curve in curves for series in curve.metrics}
+    tops = (bottom + PANEL_GAP + index * (PANEL_HEIGHT + PANEL_GAP) for index in range(len(metrics)))
+    return [
+        Panel(axes.of_metric(series.values, name), series, top)
+        for (name, series), top in zip(metrics.items(), tops, strict=True)
+    ]
+
+
+def _runs(
+    line: Curve | Series, x: Callable[[float], float], y: Callable[[float], float]
+) -> Iterator[list[tuple[float, float]]]:
+    points = zip(line.steps, line.values, strict=True)
+    for finite, run in groupby(points, key=lambda point: math.isfinite(point[1])):
+        if finite:
+            yield [(x(step), y(value)) for step, value in run]
 
 
 def _x(axis: Axis, step: float) -> float:

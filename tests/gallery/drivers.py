@@ -27,7 +27,9 @@ def rates(call: str, base: float, steps: int) -> list[float]:
     """The rates of updates 0 to ``steps - 1``."""
     maker = Maker(base)
     made = maker.make(call)
-    return [float(rate) for _, rate in zip(range(steps), DRIVERS[call.partition(".")[0]](made, maker, steps), strict=False)]
+    return [
+        float(rate) for _, rate in zip(range(steps), DRIVERS[call.partition(".")[0]](made, maker, steps), strict=False)
+    ]
 
 
 def replay(call: str, base: float, reports: Sequence[float]) -> list[float]:
@@ -74,7 +76,7 @@ class Maker:
         os.environ.setdefault("KERAS_BACKEND", "jax")
         os.environ.setdefault("JAX_ENABLE_X64", "1")  # optax then computes in doubles; keras never does
         names: dict[str, Any] = {"EPOCHS": self.epochs}
-        for path in re.findall(r"\b[a-z]\w*(?:\.[a-z]\w*)+", call):
+        for path in (call.partition(".")[0], *re.findall(r"\b[a-z]\w*(?:\.[a-z]\w*)+", call)):
             parts = path.split(".")
             for end in range(1, len(parts) + 1):
                 try:
@@ -202,5 +204,3 @@ LISTENERS: dict[str, Callable[[Any, Maker, Sequence[float]], Iterable[float]]] =
     "keras": _keras_listens,
     "optax": _optax_listens,
 }
-
-

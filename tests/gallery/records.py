@@ -67,7 +67,9 @@ def record(library: str) -> None:
                 "call": call(oracle), "base": variant.base, "steps": steps, "values": run(variant, oracle)
             }  # fmt: skip
     written = ",\n".join(f"  {json.dumps(name)}: {json.dumps(curve)}" for name, curve in curves.items())
-    content = f'{{\n "library": "{library}",\n "version": "{drivers.version(library)}",\n "curves": {{\n{written}\n }}\n}}\n'
+    content = (
+        f'{{\n "library": "{library}",\n "version": "{drivers.version(library)}",\n "curves": {{\n{written}\n }}\n}}\n'
+    )
     (FOLDER / f"{library}.json").write_text(content, "utf-8")
     print(f"{library} {drivers.version(library)}: {len(curves)} curves")
 
@@ -83,7 +85,9 @@ def main(libraries: list[str]) -> int:
         if drivers.version(library) is None:
             print(f"not run: {library} is not installed")
         else:
-            codes.append(subprocess.run([sys.executable, "-m", "tests.gallery.records", library], check=False).returncode)
+            codes.append(
+                subprocess.run([sys.executable, "-m", "tests.gallery.records", library], check=False).returncode
+            )
     return max(codes, default=0)
 
 
