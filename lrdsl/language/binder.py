@@ -148,10 +148,10 @@ class Binder(Scope):
         name = node.function
         primitive = SEGMENTS.get(name)
         if isinstance(primitive, Structure):
-            outer, self.repeating = self.repeating, True
-            arguments, _ = bind_arguments(self, node, primitive)
+            outer, self.repeating = self.repeating, self.repeating or primitive.has_body
+            arguments, length = bind_arguments(self, node, primitive)
             self.repeating = outer
-            return BoundStructure(primitive, arguments, node)
+            return BoundStructure(primitive, arguments, length, node)
         if isinstance(primitive, Segment):
             arguments, length = bind_arguments(self, node, primitive)
             return BoundSegment(primitive, arguments, length, node)

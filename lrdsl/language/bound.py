@@ -46,6 +46,7 @@ class BoundStructure:
 
     primitive: Structure
     arguments: Argued
+    length: Length | None
     node: Node
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from lrdsl.errors import ScheduleError
 from lrdsl.primitives import ramps
 from lrdsl.primitives.at import At
-from lrdsl.primitives.signature import DecayShape, Offset, Period, Rate, Steps, reshaping
+from lrdsl.primitives.signature import DecayShape, ExactSteps, Offset, Period, Rate, reshaping
 from lrdsl.program.expr import Expr, const, floor
 from lrdsl.program.stretch import Piece, Stretch, half_up
 from lrdsl.syntax import tree
@@ -41,7 +41,7 @@ class Site(Protocol):
 
 
 @reshaping
-def take(site: Site, body: Any, n: Steps) -> Stretch:
+def take(site: Site, body: Any, n: ExactSteps) -> Stretch:
     """The first ``n`` steps of a schedule.
 
         lr(t) = v(t),   0 <= t < n,   v the left side
