@@ -77,8 +77,8 @@ FIRST = (
     Strategy(
         "reset",
         "Resets",
-        "After a decay the rate is reset: to a constant, to a share of the base, or again and again, each time to γ times the "
-        "last start.",
+        "After a decay the rate is reset: to a constant, to a share of the base, or again and again, each time to γ "
+        "times the last start.",
         (
             Variant(
                 "linear(100, to=0.1x) >> constant(5e-3)",
@@ -103,7 +103,8 @@ FIRST = (
     Strategy(
         "cosine-by-the-epoch",
         "Cosine by the epoch",
-        "`CosineAnnealingLR(T_max=100, eta_min=0)` of an Adam at 1e-3, stepped once per epoch; by the update it is smooth.",
+        "`CosineAnnealingLR(T_max=100, eta_min=0)` of an Adam at 1e-3, stepped once per epoch; by the update it is "
+        "smooth.",
         (
             Variant(
                 "cosine(100ep) | sample(1ep)",
@@ -288,8 +289,8 @@ FIRST = (
     Strategy(
         "gradient-norm",
         "By the norm of the gradient",
-        "Scaled down where the norm exceeds a target, which is what clipping does to the step of SGD (Pascanu et al. 2013, "
-        "https://arxiv.org/abs/1211.5063); or cut for a while after a spike.",
+        "Scaled down where the norm exceeds a target, which is what clipping does to the step of SGD (Pascanu et al. "
+        "2013, https://arxiv.org/abs/1211.5063); or cut for a while after a spike.",
         (
             Variant("hold() | normscale(2)", (Replay(normscale(2)),), metric="spikes", until=200),
             Variant(
@@ -303,8 +304,9 @@ FIRST = (
     Strategy(
         "divergence",
         "Cut on divergence",
-        "A tenth, or a hundredth, when the loss is no longer a number or spikes, and for good: `recover=inf`. Runs that met loss "
-        "spikes were restarted by hand so (PaLM, Chowdhery et al. 2022, https://arxiv.org/abs/2204.02311).",
+        "A tenth, or a hundredth, when the loss is no longer a number or spikes, and for good: `recover=inf`. Runs "
+        "that met loss spikes were restarted by hand so (PaLM, Chowdhery et al. 2022, "
+        "https://arxiv.org/abs/2204.02311).",
         (
             Variant(
                 "hold() | guard(factor=0.1, recover=inf)",

@@ -19,9 +19,9 @@ SHAPES = (
     Strategy(
         "cosine-restarts",
         "Cosine with warm restarts",
-        "SGDR (Loshchilov & Hutter 2017): cosine after cosine, each round longer (`mult`), or starting lower (`gain`). "
-        "torch has no decay of the tops; timm has, and stops after so many rounds; keras decays the tops but not what they "
-        "stand on.",
+        "SGDR (Loshchilov & Hutter 2017): cosine after cosine, each round longer (`mult`), or starting lower "
+        "(`gain`). torch has no decay of the tops; timm has, and stops after so many rounds; keras decays the tops "
+        "but not what they stand on.",
         (
             Variant(
                 "cycle(cosine(5), mult=2)",
@@ -72,8 +72,9 @@ SHAPES = (
     Strategy(
         "wsd",
         "Warm-up, stable, decay",
-        "A trapezoid whose decay can be started at any time: Hu et al. 2024 (MiniCPM), https://arxiv.org/abs/2404.06395; "
-        "Hägele et al. 2024 recommend the 1 - sqrt decay. Megatron's exponential decay is a formula.",
+        "A trapezoid whose decay can be started at any time: Hu et al. 2024 (MiniCPM), "
+        "https://arxiv.org/abs/2404.06395; Hägele et al. 2024 recommend the 1 - sqrt decay. Megatron's exponential "
+        "decay is a formula.",
         (
             Variant(
                 "wsd(50, 10, 15, to=1e-4, shape=one_minus_sqrt)",
@@ -146,9 +147,9 @@ SHAPES = (
     Strategy(
         "one-cycle",
         "One-cycle",
-        "Up to a peak and far below the start: Smith & Topin 2018, https://arxiv.org/abs/1708.07120. The cosine form is "
-        "torch's `OneCycleLR`; optax's linear one has three phases, which are points. Momentum, where it moves, moves the other "
-        "way.",
+        "Up to a peak and far below the start: Smith & Topin 2018, https://arxiv.org/abs/1708.07120. The cosine form "
+        "is torch's `OneCycleLR`; optax's linear one has three phases, which are points. Momentum, where it moves, "
+        "moves the other way.",
         (
             Variant(
                 "onecycle(50, peak=0.1)",
@@ -190,8 +191,8 @@ SHAPES = (
     Strategy(
         "slanted-triangle",
         "Slanted triangle",
-        "A short rise and a long fall, counted from 1: ULMFiT (Howard & Ruder 2018, https://arxiv.org/abs/1801.06146); thinc "
-        "`slanted_triangular`.",
+        "A short rise and a long fall, counted from 1: ULMFiT (Howard & Ruder 2018, "
+        "https://arxiv.org/abs/1801.06146); thinc `slanted_triangular`.",
         (
             Variant(
                 "(linear(5, from=base / 32, to=1x) >> linear(45, to=base / 32)) | skip(1)",
@@ -236,8 +237,8 @@ SHAPES = (
     Strategy(
         "range-test",
         "Range test",
-        "Not for training but for finding the rate to train with: up and up, until the loss breaks. Smith 2017; DeepSpeed "
-        "`LRRangeTest` rises linearly, fastai's finder geometrically.",
+        "Not for training but for finding the rate to train with: up and up, until the loss breaks. Smith 2017; "
+        "DeepSpeed `LRRangeTest` rises linearly, fastai's finder geometrically.",
         (
             Variant(
                 "range_test(5, rate=2, from=1e-4)",
@@ -260,8 +261,8 @@ SHAPES = (
     Strategy(
         "swa",
         "Anneal to the averaging rate",
-        "From wherever the rate is to the constant rate of weight averaging: torch `SWALR`, its only schedule that starts where "
-        "the last one ended. Izmailov et al. 2018, https://arxiv.org/abs/1803.05407",
+        "From wherever the rate is to the constant rate of weight averaging: torch `SWALR`, its only schedule that "
+        "starts where the last one ended. Izmailov et al. 2018, https://arxiv.org/abs/1803.05407",
         (
             Variant(
                 "cosine(10, to=0.02)",
@@ -273,8 +274,8 @@ SHAPES = (
     Strategy(
         "plateau",
         "Reduce on plateau",
-        "Cut when a metric has stopped improving: torch `ReduceLROnPlateau`, whose traces it reproduces. keras and optax fire at "
-        "bad report `patience`, torch and lrdsl at the one after: write one less.",
+        "Cut when a metric has stopped improving: torch `ReduceLROnPlateau`, whose traces it reproduces. keras and "
+        "optax fire at bad report `patience`, torch and lrdsl at the one after: write one less.",
         (
             Variant(
                 "hold() | plateau(patience=2)",
@@ -293,16 +294,17 @@ SHAPES = (
     Strategy(
         "greedy",
         "Greedy",
-        "Up while the metric improves, down while it does not: transformers `GreedyLR`. Its default smallest rate, 1e-3, blocks "
-        "small rates; here the bounds are written. There a rate that runs into a bound goes on from the bound, here from the "
-        "power of the factor beyond it: the two agree where the bound is itself such a power, as it is here.",
+        "Up while the metric improves, down while it does not: transformers `GreedyLR`. Its default smallest rate, "
+        "1e-3, blocks small rates; here the bounds are written. There a rate that runs into a bound goes on from the "
+        "bound, here from the power of the factor beyond it: the two agree where the bound is itself such a power, as "
+        "it is here.",
         (
             Variant(
                 "hold() | greedy(patience=1, factor=0.5, min=1e-5, max=1e-2)",
                 (
                     Replay(
-                        "transformers.optimization.GreedyLR(optimizer, patience=1, factor=0.5, min_lr=1e-5, max_lr=1e-2, "
-                        "smooth=False)"
+                        "transformers.optimization.GreedyLR(optimizer, patience=1, factor=0.5, min_lr=1e-5, "
+                        "max_lr=1e-2, smooth=False)"
                     ),
                 ),
                 base=1.25e-3,
@@ -315,8 +317,8 @@ SHAPES = (
     Strategy(
         "groups",
         "A schedule for each group, and for weight decay",
-        "Parameter groups may have schedules of their own, and so may weight decay and momentum: timm's `lr_scale`, ignite's "
-        "parameter schedulers, Megatron's weight decay, as statements of one text.",
+        "Parameter groups may have schedules of their own, and so may weight decay and momentum: timm's `lr_scale`, "
+        "ignite's parameter schedulers, Megatron's weight decay, as statements of one text.",
         (
             Variant(
                 "lr = cosine(90); lr[head] = 10 * cosine(90); weight_decay = linear(90, from=0.04, to=0.4)",
@@ -332,7 +334,8 @@ SHAPES = (
     Strategy(
         "estimators",
         "With an optimizer that estimates its own rate",
-        "Schedule-free, D-Adaptation, Prodigy and DoG find the rate; what they take from a schedule is a multiplier, with base 1.",
+        "Schedule-free, D-Adaptation, Prodigy and DoG find the rate; what they take from a schedule is a multiplier, "
+        "with base 1.",
         (
             Variant(
                 "warmup(10) >> cosine(90)",
@@ -347,15 +350,16 @@ SHAPES = (
     Strategy(
         "sequences",
         "One after another",
-        "torch `SequentialLR`, optax `join_schedules`, fvcore's composite, ignite's concatenation. A right side that starts at "
-        "the base again says so (`from=1x`), a left side that is cut off says `take`.",
+        "torch `SequentialLR`, optax `join_schedules`, fvcore's composite, ignite's concatenation. A right side that "
+        "starts at the base again says so (`from=1x`), a left side that is cut off says `take`.",
         (
             Variant(
                 "constant(0.1x, 20) >> exponential(0.9, from=1x)",
                 (
                     Peer(
-                        "torch.optim.lr_scheduler.SequentialLR(optimizer, [torch.optim.lr_scheduler.ConstantLR(optimizer, "
-                        "0.1, 20), torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)], [20])",
+                        "torch.optim.lr_scheduler.SequentialLR(optimizer, "
+                        "[torch.optim.lr_scheduler.ConstantLR(optimizer, 0.1, 20), "
+                        "torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)], [20])",
                         40,
                     ),
                 ),
@@ -365,8 +369,8 @@ SHAPES = (
                 "(exponential(0.9) | take(4)) >> linear(10, from=1x)",
                 (
                     Peer(
-                        "optax.join_schedules([optax.exponential_decay(0.1, 1, 0.9), optax.linear_schedule(0.1, 0.0, 10)], "
-                        "[4])",
+                        "optax.join_schedules([optax.exponential_decay(0.1, 1, 0.9), optax.linear_schedule(0.1, 0.0, "
+                        "10)], [4])",
                         20,
                     ),
                 ),
@@ -376,8 +380,9 @@ SHAPES = (
                 "linear(5, from=0, to=0.5x) >> (cosine(20, from=1x) | skip(5))",
                 (
                     Peer(
-                        "fvcore.common.param_scheduler.CompositeParamScheduler([fvcore.common.param_scheduler."
-                        "LinearParamScheduler(0.0, 0.05), fvcore.common.param_scheduler.CosineParamScheduler(0.1, 0.0)], "
+                        "fvcore.common.param_scheduler.CompositeParamScheduler(["
+                        "fvcore.common.param_scheduler.LinearParamScheduler(0.0, 0.05), "
+                        "fvcore.common.param_scheduler.CosineParamScheduler(0.1, 0.0)], "
                         "[0.25, 0.75], ['rescaled', 'fixed'])",
                         20,
                         why="fvcore's `fixed` runs on the clock of the whole run, of 20 steps",
@@ -397,8 +402,8 @@ SHAPES = (
                 "(constant(0.1x, 5) >> constant(1x)) * exponential(0.9)",
                 (
                     Peer(
-                        "torch.optim.lr_scheduler.ChainedScheduler([torch.optim.lr_scheduler.ConstantLR(optimizer, 0.1, 5), "
-                        "torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)])",
+                        "torch.optim.lr_scheduler.ChainedScheduler([torch.optim.lr_scheduler.ConstantLR(optimizer, "
+                        "0.1, 5), torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)])",
                         30,
                         relative=DRIFT,
                     ),

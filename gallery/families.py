@@ -35,8 +35,8 @@ SHAPES = (
     Strategy(
         "constant-then",
         "Constant, then something else",
-        "One rate for a while, then a schedule that has been running on the whole run's clock: `skip(10)` starts it where "
-        "that clock stands. thinc `constant_then`; big_vision writes its fine-tuning runs so.",
+        "One rate for a while, then a schedule that has been running on the whole run's clock: `skip(10)` starts it "
+        "where that clock stands. thinc `constant_then`; big_vision writes its fine-tuning runs so.",
         (
             Variant(
                 "constant(0.005, 10) >> (inverse_time(0.1, from=1x) | skip(10))",
@@ -78,8 +78,8 @@ SHAPES = (
     Strategy(
         "warmup",
         "Linear warm-up",
-        "From 0, or from a share of the base, to the base: Goyal et al. 2017, https://arxiv.org/abs/1706.02677. Update 0 "
-        "runs at 0, as in transformers, optax and Megatron; OLMo starts at a tenth.",
+        "From 0, or from a share of the base, to the base: Goyal et al. 2017, https://arxiv.org/abs/1706.02677. "
+        "Update 0 runs at 0, as in transformers, optax and Megatron; OLMo starts at a tenth.",
         (
             Variant(
                 "warmup(500)",
@@ -102,8 +102,8 @@ SHAPES = (
     Strategy(
         "warmup-counting-from-one",
         "Linear warm-up that counts from 1",
-        "No update at rate 0: the first runs at b/W. llm.c and schedule-free optimizers count so. Before a decay the base "
-        "would be used twice, once at the end of the warm-up and once at the start of the decay.",
+        "No update at rate 0: the first runs at b/W. llm.c and schedule-free optimizers count so. Before a decay the "
+        "base would be used twice, once at the end of the warm-up and once at the start of the decay.",
         (
             Variant(
                 "(warmup(10) | skip(1)) >> hold()",
@@ -175,8 +175,8 @@ SHAPES = (
     Strategy(
         "multistep",
         "Step decay at milestones",
-        "Multiplied by a factor at each milestone; one that is listed twice counts twice: torch `MultiStepLR`. timm and "
-        "big_vision cut one step earlier, they compare with t + 1.",
+        "Multiplied by a factor at each milestone; one that is listed twice counts twice: torch `MultiStepLR`. timm "
+        "and big_vision cut one step earlier, they compare with t + 1.",
         (
             Variant(
                 "multistep([5, 12, 12, 20])",
@@ -297,8 +297,8 @@ SHAPES = (
     Strategy(
         "polynomial",
         "Polynomial decay",
-        "What is left of the way, to a power. End values and powers have silent defaults elsewhere (keras and paddle end at "
-        "1e-4, transformers at 1e-7; composer's power is 2, timm's 0.5): write them.",
+        "What is left of the way, to a power. End values and powers have silent defaults elsewhere (keras and paddle "
+        "end at 1e-4, transformers at 1e-7; composer's power is 2, timm's 0.5): write them.",
         (
             Variant(
                 "polynomial(25, power=3, to=0.001)",
@@ -326,8 +326,8 @@ SHAPES = (
     Strategy(
         "polynomial-cycle",
         "Polynomial decay that stretches",
-        "keras and paddle with `cycle=True`: each time the end is reached the length grows by another one, and the rate "
-        "jumps back part of the way.",
+        "keras and paddle with `cycle=True`: each time the end is reached the length grows by another one, and the "
+        "rate jumps back part of the way.",
         (
             Variant(
                 "expr(0.01 + 0.09 * (1 - t / (10 * max(1, ceil(t / 10)))))",
@@ -342,9 +342,9 @@ SHAPES = (
     Strategy(
         "cosine",
         "Cosine decay",
-        "Half a cosine from the base to an end value: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, and the "
-        "default of most recent work. The end value is a rate (torch, timm, Megatron) or a share (optax, keras, composer): "
-        "`to=1e-3`, `to=0.01x`. After the end torch climbs back up, which is a cycle of two halves.",
+        "Half a cosine from the base to an end value: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, and "
+        "the default of most recent work. The end value is a rate (torch, timm, Megatron) or a share (optax, keras, "
+        "composer): `to=1e-3`, `to=0.01x`. After the end torch climbs back up, which is a cycle of two halves.",
         (
             Variant(
                 "cosine(20, to=1e-3)",
@@ -371,8 +371,8 @@ SHAPES = (
     Strategy(
         "cosine-variants",
         "Bent cosines",
-        "A cosine to a power (optax `exponent`), of bent time (timm `k_decay`), of more than half a period (transformers "
-        "`num_cycles`).",
+        "A cosine to a power (optax `exponent`), of bent time (timm `k_decay`), of more than half a period "
+        "(transformers `num_cycles`).",
         (
             Variant(
                 "expr(base * cospi(u / 2) ** 4, n=30)",
@@ -401,7 +401,8 @@ SHAPES = (
     Strategy(
         "inverse-sqrt",
         "Inverse square root",
-        "√(W/t) after a warm-up over W: T5, t5x, tensor2tensor, big_vision and, with a time scale of its own, transformers.",
+        "√(W/t) after a warm-up over W: T5, t5x, tensor2tensor, big_vision and, with a time scale of its own, "
+        "transformers.",
         (
             Variant(
                 "warmup(10) >> inverse_sqrt(10)",
@@ -416,8 +417,9 @@ SHAPES = (
     Strategy(
         "noam",
         "Noam",
-        "The Transformer's own: linear warm-up, then inverse square root, with the peak set by the width of the model. "
-        "Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Step 0 is 0 (paddle); the paper counts from 1: `| skip(1)`.",
+        "The Transformer's own: linear warm-up, then inverse square root, with the peak set by the width of the "
+        "model. Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Step 0 is 0 (paddle); the paper counts from 1: "
+        "`| skip(1)`.",
         (
             Variant(
                 "noam(64, warmup=10)",

@@ -37,8 +37,8 @@ RECIPES = (
     Strategy(
         "gpt-3",
         "GPT-3 175B",
-        "Warm-up over 375 million tokens, cosine to a tenth over 260 billion, then constant; batches of 3.2 million tokens. "
-        "Brown et al. 2020, https://arxiv.org/abs/2005.14165",
+        "Warm-up over 375 million tokens, cosine to a tenth over 260 billion, then constant; batches of 3.2 million "
+        "tokens. Brown et al. 2020, https://arxiv.org/abs/2005.14165",
         (
             Variant(
                 "warmup(375Mtok) >> cosine(until=260Btok, to=0.1x) >> hold(until=300Btok)",
@@ -61,8 +61,8 @@ RECIPES = (
     Strategy(
         "llama-3-405b",
         "Llama 3 405B",
-        "8,000 steps of warm-up, cosine to 8e-7 until step 1.2 million, and linearly to 0 over the last 40 million tokens. "
-        "Grattafiori et al. 2024, https://arxiv.org/abs/2407.21783",
+        "8,000 steps of warm-up, cosine to 8e-7 until step 1.2 million, and linearly to 0 over the last 40 million "
+        "tokens. Grattafiori et al. 2024, https://arxiv.org/abs/2407.21783",
         (
             Variant(
                 "warmup(8000) >> cosine(until=1.2M, to=8e-7) >> linear(40Mtok)",
@@ -127,8 +127,8 @@ RECIPES = (
     Strategy(
         "deepseek-v3",
         "DeepSeek-V3",
-        "Constant for 10 trillion tokens, cosine to a tenth over 4.3 trillion, then two constants; batches of 15,360 sequences of "
-        "4,096 tokens. The lengths are the report's. DeepSeek-AI 2024, https://arxiv.org/abs/2412.19437",
+        "Constant for 10 trillion tokens, cosine to a tenth over 4.3 trillion, then two constants; batches of 15,360 "
+        "sequences of 4,096 tokens. The lengths are the report's. DeepSeek-AI 2024, https://arxiv.org/abs/2412.19437",
         (
             Variant(
                 "warmup(2000) >> hold(until=10Ttok) >> cosine(4.3Ttok, to=2.2e-5) >> hold(333Btok) >> "
@@ -154,8 +154,8 @@ RECIPES = (
     Strategy(
         "deepseek-v2-lite",
         "DeepSeek-V2-Lite",
-        "Warm-up, then two cuts by √0.1, at 80 and 90 % of the run: a product, so that neither length depends on the other. "
-        "DeepSeek-AI 2024, https://arxiv.org/abs/2405.04434",
+        "Warm-up, then two cuts by √0.1, at 80 and 90 % of the run: a product, so that neither length depends on the "
+        "other. DeepSeek-AI 2024, https://arxiv.org/abs/2405.04434",
         (
             Variant(
                 "warmup(2000) * multistep([80%, 90%], gamma=0.316)",
@@ -172,8 +172,9 @@ RECIPES = (
     Strategy(
         "kimi-k2",
         "Kimi K2",
-        "500 steps of warm-up, constant for 10 trillion tokens, cosine to a tenth over 5.5 trillion, and lower still over the "
-        "last 400 billion (how is not stated; drawn as a line). Kimi Team 2025, https://arxiv.org/abs/2507.20534",
+        "500 steps of warm-up, constant for 10 trillion tokens, cosine to a tenth over 5.5 trillion, and lower still "
+        "over the last 400 billion (how is not stated; drawn as a line). Kimi Team 2025, "
+        "https://arxiv.org/abs/2507.20534",
         (
             Variant(
                 "warmup(500) >> hold(until=10Ttok) >> cosine(5.5Ttok, to=2e-5) >> linear(400Btok, to=7e-6)",
@@ -196,7 +197,8 @@ RECIPES = (
     Strategy(
         "minicpm",
         "MiniCPM",
-        "Warm-up, stable, decay, the decay a halving every so many steps. Hu et al. 2024, https://arxiv.org/abs/2404.06395",
+        "Warm-up, stable, decay, the decay a halving every so many steps. Hu et al. 2024, "
+        "https://arxiv.org/abs/2404.06395",
         (
             Variant(
                 "warmup(1%) >> hold(89%) >> exponential(0.5, every=5000)",
@@ -286,7 +288,8 @@ RECIPES = (
     Strategy(
         "vit",
         "ViT-S/16",
-        "big_vision's plain baseline: 10,000 steps of warm-up, cosine to 0. Beyer et al. 2022, https://arxiv.org/abs/2205.01580",
+        "big_vision's plain baseline: 10,000 steps of warm-up, cosine to 0. Beyer et al. 2022, "
+        "https://arxiv.org/abs/2205.01580",
         (
             Variant(
                 "warmup(10k) >> cosine(rest)",
@@ -305,8 +308,8 @@ RECIPES = (
     Strategy(
         "deit",
         "DeiT",
-        "Five epochs from 1e-6, then the cosine of 300 epochs where its own clock stands by then (timm's warm-up lies over the "
-        "schedule, not before it). The base grows with the batch: 5e-4 · 1024/512. Touvron et al. 2021, "
+        "Five epochs from 1e-6, then the cosine of 300 epochs where its own clock stands by then (timm's warm-up lies "
+        "over the schedule, not before it). The base grows with the batch: 5e-4 · 1024/512. Touvron et al. 2021, "
         "https://arxiv.org/abs/2012.12877",
         (
             Variant(
@@ -378,7 +381,8 @@ RECIPES = (
     Strategy(
         "t5",
         "T5",
-        "1/√max(t, 10⁴): constant at first, with no warm-up at all. Raffel et al. 2020, https://arxiv.org/abs/1910.10683",
+        "1/√max(t, 10⁴): constant at first, with no warm-up at all. Raffel et al. 2020, "
+        "https://arxiv.org/abs/1910.10683",
         (
             Variant(
                 "expr(1 / sqrt(max(t, 10000)))",
@@ -424,7 +428,7 @@ RECIPES = (
         (
             Variant(
                 "cycle(cosine(10ep), mult=2)",
-                (Peer("torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3910, 2)", 30_000),),
+                (Peer("torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3910, 2)", 12_000),),
                 base=0.05,
                 context={"steps_per_epoch": 391},
                 until=58_650,
@@ -435,8 +439,8 @@ RECIPES = (
     Strategy(
         "super-convergence",
         "Super-convergence",
-        "Up to a rate that would break a constant run, down, and far below; momentum moves the other way. Smith & Topin 2018, "
-        "https://arxiv.org/abs/1708.07120",
+        "Up to a rate that would break a constant run, down, and far below; momentum moves the other way. Smith & "
+        "Topin 2018, https://arxiv.org/abs/1708.07120",
         (
             Variant(
                 "lr = linear(45%, from=0.1, to=3) >> linear(45%, to=0.1) >> linear(10%, to=1e-3); "
@@ -531,8 +535,8 @@ RECIPES = (
     Strategy(
         "pythia",
         "Pythia",
-        "A tenth of the run up, cosine to a tenth of the base; the base depends on the size. GPT-NeoX's annealing. Biderman et al. "
-        "2023, https://arxiv.org/abs/2304.01373",
+        "A tenth of the run up, cosine to a tenth of the base; the base depends on the size. GPT-NeoX's annealing. "
+        "Biderman et al. 2023, https://arxiv.org/abs/2304.01373",
         (
             Variant(
                 "warmup(10%) >> cosine(rest, to=0.1x)",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lrdsl.schedule import Schedule
 
 
-class Reports(click.ParamType):
+class Reports(click.ParamType):  # type: ignore[type-arg]
     """A CSV file: a column ``step``, then one for each metric. An empty cell is no report."""
 
     name = "csv"

@@ -140,10 +140,8 @@ def _print_values(
 ) -> None:
     picked = [curve.subject(s, target, group) for s in schedules]
     names = [name if which is None else f"{name}[{which}]" for name, which in picked]
-    values = [
-        list(map(curve.value_of(s, name, which, reports), at))
-        for s, (name, which) in zip(schedules, picked, strict=True)
-    ]
+    asked = [curve.value_of(s, name, which, reports) for s, (name, which) in zip(schedules, picked, strict=True)]
+    values = [[value(step) for step in at] for value in asked]
     if as_json:
         rows = zip(schedules, names, values, strict=True)
         _dump([{"text": str(s), "target": name, "steps": list(at), "values": found} for s, name, found in rows])

@@ -27,9 +27,8 @@ def rates(call: str, base: float, steps: int) -> list[float]:
     """The rates of updates 0 to ``steps - 1``."""
     maker = Maker(base)
     made = maker.make(call)
-    return [
-        float(rate) for _, rate in zip(range(steps), DRIVERS[call.partition(".")[0]](made, maker, steps), strict=False)
-    ]
+    driver = DRIVERS[call.partition(".")[0]]
+    return [float(rate) for rate in driver(made, maker, steps)]
 
 
 def replay(call: str, base: float, reports: Sequence[float]) -> list[float]:
