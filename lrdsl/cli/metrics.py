@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -15,29 +15,22 @@ if TYPE_CHECKING:
     from lrdsl.schedule import Schedule
 
 
-class Reports(click.ParamType):  # type: ignore[type-arg]
-    """A CSV file: a column ``step``, then one for each metric. An empty cell is no report."""
-
-    name = "csv"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Report]:
-        """Read the file, in the order of its steps."""
-        try:
-            with open(value, encoding="utf-8", newline="") as file:
-                return sorted(_read(file), key=lambda report: report.step)
-        except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            self.fail(f"cannot read {value}: {reason}", param, ctx)
+def reports(path: str) -> list[Report]:
+    """A CSV file in the order of its steps: a column ``step``, then one for each metric. An empty cell is no report."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return sorted(_read(file), key=lambda report: report.step)
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise click.BadParameter(f"cannot read {path}: {reason}") from None
 
 
 def _read(file: TextIO) -> Iterator[Report]:
     rows = csv.reader(file)
-    first, *metrics = [name.strip() for name in next(rows, [""])]
+    first, *metrics = [name.strip() for name in next(rows, [""])] or [""]
     if first != "step" or not metrics:
         raise ValueError("expected a first line such as step,loss")
-    for row in rows:
-        if not row:
-            continue
+    for row in filter(None, rows):
         where = f"line {rows.line_num}"
         if len(row) != len(metrics) + 1:
             raise ValueError(f"{where}: expected {len(metrics) + 1} cells, got {len(row)}")
@@ -47,10 +40,14 @@ def _read(file: TextIO) -> Iterator[Report]:
             raise ValueError(f"{where}: {error.message}") from None
         for metric, cell in zip(metrics, row[1:], strict=True):
             if cell.strip():
-                try:
-                    yield Report(step, metric, float(cell))
-                except ValueError:
-                    raise ValueError(f"{where}: expected a number, got {cell!r}") from None
+                yield Report(step, metric, _number(cell, where))
+
+
+def _number(cell: str, where: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(f"{where}: expected a number, got {cell!r}") from None
 
 
 def check(reports: Iterable[Report], schedules: Sequence[Schedule]) -> None:

@@ -13,7 +13,6 @@ import click
 
 from lrdsl.cli import metrics, output
 from lrdsl.cli.inputs import STEPS, Binding, Text, steps, takes_context, takes_texts
-from lrdsl.cli.metrics import Reports
 from lrdsl.plotting import curve
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class StepsAfterAt(click.Command):
 @click.option("--target", help="What to draw: lr (the default), weight_decay, momentum, beta1 ...")
 @click.option("--group", metavar="NAME", help="Of which parameter group: its name or index.")
 @click.option(
-    "--metric", "reports", type=Reports(), metavar="FILE.csv", help="What is observed: columns step, loss, ..."
+    "--metric", "reports", type=metrics.reports, metavar="FILE.csv", help="What is observed: columns step, loss, ..."
 )
 @click.option("--no-boundaries", is_flag=True, help="Leave out where segments begin, and their names.")
 @takes_context
