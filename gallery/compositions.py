@@ -36,7 +36,7 @@ SHAPES = (
                         75,
                     ),
                 ),
-                until=75,
+                until=74,
             ),
             Variant(
                 "repeat(3, cosine(10, to=0.001), gain=0.5)",
@@ -51,7 +51,7 @@ SHAPES = (
                     ),
                     Peer("timm.scheduler.CosineLRScheduler(optimizer, 10, 0.001, cycle_decay=0.5, cycle_limit=3)", 40),
                 ),
-                until=75,
+                until=74,
             ),
             Variant(
                 "0.9 * cycle(cosine(6), mult=2, gain=0.5) + 0.1x",
@@ -65,7 +65,7 @@ SHAPES = (
                     ),
                     Peer("keras.optimizers.schedules.CosineDecayRestarts(0.1, 6, 2.0, 0.5, 0.1)", 42, relative=1e-4),
                 ),
-                until=75,
+                until=74,
             ),
         ),
     ),

@@ -70,13 +70,21 @@ def steps(value: float) -> str:
 
 
 def _step_axis(begin: int, end: int, count: int, unit: Unit | None) -> Axis:
-    if unit is None:
-        ticks = tuple(_multiples(begin, end, max(1.0, _round_step(end - begin, count))))
-        return Axis(begin, end, ticks, tuple(map(steps, ticks)), "step")
-    first, last = begin / unit.steps, end / unit.steps
-    marks = _multiples(first, last, _round_step(last - first, count))
-    size = f"{steps(unit.steps)} steps each" if unit.steps >= 1 else f"{steps(1 / unit.steps)} per step"
-    return Axis(begin, end, tuple(m * unit.steps for m in marks), tuple(map(steps, marks)), f"{unit.name} ({size})")
+    """Marks at round numbers of steps, or of what the text counts in."""
+    size = unit.steps if unit is not None else 1.0
+    apart = _round_step((end - begin) / size, count)
+    if apart == 2.5 or (unit is None and apart < 1):  # as there is no half of a step
+        apart = 5.0 if apart > 1 else 1.0
+    marks = _multiples(begin / size, end / size, apart)
+    title = "step"
+    if unit is not None:
+        of = f"{_count(size)} steps each" if size >= 1 else f"{_count(1 / size)} per step"
+        title = f"{unit.name} ({of})"
+    return Axis(begin, end, tuple(mark * size for mark in marks), tuple(map(steps, marks)), title)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.6g}" if value < 1e5 else steps(value)
 
 
 def _linear_axis(values: Iterable[float], title: str, count: int) -> Axis:

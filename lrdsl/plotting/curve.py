@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from lrdsl.plotting import style
 from lrdsl.plotting.sampling import sample
 from lrdsl.plotting.trace import Report, Trace
 
 if TYPE_CHECKING:
     from lrdsl.schedule import Schedule
+    from lrdsl.track import SegmentRow
 
 LEAST = 1000  # steps drawn of an endless schedule
 
@@ -68,8 +71,9 @@ class Curve:
 
     @property
     def named(self) -> tuple[Part, ...]:
-        """The segments whose names say something that the text as a whole does not."""
-        return self.parts if len(self.parts) > 1 else ()
+        """The segments whose names say something that the text as a whole does not; neighbours of one name are one."""
+        runs = [list(run) for _, run in groupby(self.parts, key=lambda part: part.label)]
+        return tuple(Part(run[0].begin, run[-1].end, run[0].label) for run in runs) if len(runs) > 1 else ()
 
     @property
     def boundaries(self) -> tuple[int, ...]:
@@ -108,8 +112,8 @@ def of(
     rows = schedule.segments(target, group)
     end = max(begin + 1, extent(schedule, target, group) if end is None else end)
     parts = tuple(
-        Part(max(row.begin, begin), int(min(row.end, end)), row.label)
-        for row in rows
+        Part(max(row.begin, begin), int(min(row.end, end)), style.readable(label))
+        for row, label in zip(rows, _labels(rows), strict=True)
         if row.begin < row.end and row.begin < end and begin < row.end
     )
     marks = [step for part in parts for step in (part.begin, part.end)]
@@ -118,7 +122,7 @@ def of(
     points = sample(value_of(schedule, target, group, reports), begin, end, [*marks, *moves], log=log)
     metrics = " and ".join(schedule.metrics)
     return Curve(
-        text=str(schedule),
+        text=style.readable(str(schedule)),
         title=_TITLES.get(target, target) + (f" of {group}" if group is not None else "") + " (× base)" * relative,
         steps=tuple(step for step, _ in points),
         values=tuple(value for _, value in points),
@@ -128,6 +132,15 @@ def of(
         metrics=_series(trace.reports, begin, end) if trace is not None else (),
         moves=tuple(moves) if len(moves) <= MARKED else (),
     )
+
+
+def _labels(rows: Sequence[SegmentRow]) -> Iterator[str]:
+    """A segment's text; where a modifier sets in that was not there before, the modifier's."""
+    before: SegmentRow | None = None
+    for row in rows:
+        new = [text for text in row.modifiers if text not in before.modifiers] if before is not None else []
+        yield new[-1] if new and before is not None and before.span == row.span else row.label
+        before = row
 
 
 def value_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from lrdsl.plotting import axes, style
 from lrdsl.plotting.axes import Axis
@@ -17,6 +17,8 @@ PANEL_HEIGHT, PANEL_GAP = 84, 18  # of a metric below the plot
 LEFT, RIGHT, FOOT, MARGIN = 72, WIDTH - 24, 52, 20
 HEAD_SIZE, SIZE = 13, 11  # of characters
 HEAD_LINE, NAME_LINE = 19, 16
+VISIBLE, JUMP = 0.75, 6.0  # how far steps lie apart, and values differ, where a jump is worth a corner
+APART = 3.0  # of lines where reports moved the rate
 NAME_WIDTH = 0.61 * SIZE  # of a monospace character, a little more than in most fonts
 
 
@@ -110,7 +112,8 @@ class Layout:
 
     def runs(self, curve: Curve) -> Iterator[list[tuple[float, float]]]:
         """The points of a curve, in pieces where it is broken because the rate is not a number."""
-        return _runs(curve, self.x, self.y)
+        for run in _runs(curve, self.x, self.y):
+            yield _with_corners(run, (self.x(1) - self.x(0)) if self.x_axis.low <= 0 else 0.0)
 
     def reports(self, panel: Panel) -> Iterator[list[tuple[float, float]]]:
         """The points of a metric, likewise."""
@@ -118,8 +121,12 @@ class Layout:
 
     @property
     def moves(self) -> list[float]:
-        """Where reports moved the rate."""
-        return [self.x(step) for step in sorted({step for curve in self.curves for step in curve.moves})]
+        """Where reports moved the rate; one line for several that are next to each other."""
+        found: list[float] = []
+        for step in sorted({step for curve in self.curves for step in curve.moves}):
+            if not found or self.x(step) - found[-1] >= APART:
+                found.append(self.x(step))
+        return found
 
 
 def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
@@ -138,6 +145,21 @@ def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
             stem = (_x(x_axis, label.step), name_y + 6) if label.row else None
             names.append(Name(label.x + 3, name_y, label.text, index, stem))
     return Layout(curves, x_axis, y_axis, left, lines, samples, names, top, _panels(curves, top + PLOT_HEIGHT))
+
+
+def _with_corners(points: list[tuple[float, float]], step: float) -> list[tuple[float, float]]:
+    """Where the value jumps from one step to the next and these lie visibly apart, the line goes on up to the jump."""
+    if step < VISIBLE:
+        return points
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    slopes = [(w - v) / (b - a) for (a, v), (b, w) in pairwise(points)]
+    drawn = points[:1]
+    for before, slope, after, (x, y) in zip([0.0, *slopes], slopes, [*slopes[1:], 0.0], points[1:], strict=False):
+        last_x, last_y = drawn[-1]
+        if x - last_x < 1.5 * step and abs(y - last_y) > JUMP and abs(slope) > 3 * max(abs(before), abs(after)):
+            drawn.append((x, min(max(last_y + before * (x - last_x), low), high)))
+        drawn.append((x, y))
+    return drawn
 
 
 def _panels(curves: Sequence[Curve], bottom: float) -> list[Panel]:

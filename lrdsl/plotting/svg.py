@@ -21,8 +21,6 @@ CSS = """
 .lrdsl .grid{stroke:#eaeef2}
 .lrdsl .frame{stroke:#8c959f;fill:none}
 .lrdsl .edge{stroke:#8c959f;stroke-dasharray:1 3}
-.lrdsl .move{stroke:#cf222e;stroke-dasharray:2 3}
-.lrdsl .metric{fill:none;stroke:#57606a;stroke-width:1.3;stroke-linejoin:round}
 .lrdsl .line{fill:none;stroke-width:2;stroke-linejoin:round}
 """
 DARK_CSS = """
@@ -32,6 +30,12 @@ DARK_CSS = """
 .lrdsl .name{stroke:#0d1117}
 .lrdsl .grid{stroke:#21262d}
 .lrdsl .frame,.lrdsl .edge{stroke:#656c76}
+"""
+METRIC_CSS = """
+.lrdsl .move{stroke:#cf222e;stroke-dasharray:2 3}
+.lrdsl .metric{fill:none;stroke:#57606a;stroke-width:1.3;stroke-linejoin:round}
+"""
+DARK_METRIC_CSS = """
 .lrdsl .move{stroke:#ff7b72}
 .lrdsl .metric{stroke:#9198a1}
 """
@@ -60,7 +64,7 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lrdsl" role="img" viewBox="0 0 {WIDTH} {plan.height:g}" '
             f'width="{WIDTH}" height="{plan.height:g}" style="max-width:100%;height:auto">',
             f"<title>{escape(title)}</title>",
-            f"<style>{_css(len(curves))}</style>",
+            f"<style>{_css(len(curves), metrics=bool(plan.panels))}</style>",
             f'<rect class="page" width="{WIDTH}" height="{plan.height:g}" rx="6"/>',
             *body,
             "</svg>\n",
@@ -68,14 +72,15 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
     )
 
 
-def _css(curves: int) -> str:
+def _css(curves: int, *, metrics: bool) -> str:
     def colours(palette: Sequence[str]) -> str:
         rules = (
             f".lrdsl .c{i}{{stroke:{(c := style.pick(palette, i))}}}.lrdsl .n{i}{{fill:{c}}}" for i in range(curves)
         )
         return "\n".join(rules)
 
-    return f"{CSS}{colours(style.LIGHT)}\n@media (prefers-color-scheme:dark){{{DARK_CSS}{colours(style.DARK)}\n}}\n"
+    light, dark = (CSS + METRIC_CSS.lstrip(), DARK_CSS + DARK_METRIC_CSS.lstrip()) if metrics else (CSS, DARK_CSS)
+    return f"{light}{colours(style.LIGHT)}\n@media (prefers-color-scheme:dark){{{dark}{colours(style.DARK)}\n}}\n"
 
 
 def _head(plan: Layout) -> Iterator[str]:
