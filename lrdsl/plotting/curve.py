@@ -68,6 +68,7 @@ class Curve:
     unit: Unit | None = None  # of the axis of steps
     metrics: tuple[Series, ...] = ()  # that drove it
     moves: tuple[int, ...] = ()  # where they moved the rate, if that is seldom
+    jumps: frozenset[int] = frozenset()  # steps known to have another rate than would follow from the one before
 
     @property
     def named(self) -> tuple[Part, ...]:
@@ -131,6 +132,7 @@ def of(
         unit=_unit(schedule),
         metrics=_series(trace.reports, begin, end) if trace is not None else (),
         moves=tuple(moves) if len(moves) <= MARKED else (),
+        jumps=frozenset(moves).union(row.begin for row in rows if row.jump),
     )
 
 

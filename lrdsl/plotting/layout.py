@@ -113,7 +113,12 @@ class Layout:
     def runs(self, curve: Curve) -> Iterator[list[tuple[float, float]]]:
         """The points of a curve, in pieces where it is broken because the rate is not a number."""
         for run in _runs(curve, self.x, self.y):
-            yield _with_corners(run, (self.x(1) - self.x(0)) if self.x_axis.low <= 0 else 0.0)
+            yield _with_corners(run, self._step, {self.x(step) for step in curve.jumps})
+
+    @property
+    def _step(self) -> float:
+        """How far one step is from the next."""
+        return (RIGHT - LEFT) / (self.x_axis.high - self.x_axis.low)
 
     def reports(self, panel: Panel) -> Iterator[list[tuple[float, float]]]:
         """The points of a metric, likewise."""
@@ -147,18 +152,26 @@ def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
     return Layout(curves, x_axis, y_axis, left, lines, samples, names, top, _panels(curves, top + PLOT_HEIGHT))
 
 
-def _with_corners(points: list[tuple[float, float]], step: float) -> list[tuple[float, float]]:
-    """Where the value jumps from one step to the next and these lie visibly apart, the line goes on up to the jump."""
+def _with_corners(points: list[tuple[float, float]], step: float, jumps: set[float]) -> list[tuple[float, float]]:
+    """Where the value jumps from one step to the next and these lie visibly apart, the line goes on up to the jump.
+
+    Segments that start elsewhere are known; inside a segment (`step`, `cycle`) a jump is a step that is far steeper than
+    both its neighbours, or goes against them.
+    """
     if step < VISIBLE:
         return points
     low, high = min(y for _, y in points), max(y for _, y in points)
+    drawn, before = points[:1], 0.0
     slopes = [(w - v) / (b - a) for (a, v), (b, w) in pairwise(points)]
-    drawn = points[:1]
-    for before, slope, after, (x, y) in zip([0.0, *slopes], slopes, [*slopes[1:], 0.0], points[1:], strict=False):
+    for (x, y), slope, after in zip(points[1:], slopes, [*slopes[1:], 0.0], strict=True):
         last_x, last_y = drawn[-1]
-        if x - last_x < 1.5 * step and abs(y - last_y) > JUMP and abs(slope) > 3 * max(abs(before), abs(after)):
+        steep = max(abs(before), abs(after))
+        found = x in jumps or abs(slope) > 3 * steep or (abs(slope) > steep and slope * before < 0 > slope * after)
+        jumped = found and x - last_x < 1.5 * step and abs(y - last_y) > JUMP
+        if jumped:
             drawn.append((x, min(max(last_y + before * (x - last_x), low), high)))
         drawn.append((x, y))
+        before = 0.0 if jumped else slope
     return drawn
 
 

@@ -30,7 +30,11 @@ def readable(text: str) -> str:
 
     def shorten(found: re.Match[str]) -> str:
         number = int(found[0])
-        ways = (f"{number / size:.12g}{suffix}" for suffix, size in SUFFIXES if number * 10**6 % size == 0)
+        ways = (
+            f"{number / size:.12g}{suffix}"
+            for suffix, size in SUFFIXES
+            if size <= number and number * 10**6 % size == 0
+        )
         return min((found[0], *ways), key=len)
 
     return re.sub(r"(?<![\w.])[0-9]{7,15}(?![0-9.e])", shorten, text)
