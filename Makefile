@@ -44,7 +44,7 @@ run: $(INSTALLED)
 
 # Timing tests run alone, after the others; pytest's exit status 5 says that there is none.
 test: $(INSTALLED)
-	$(PYTHON) -m pytest -n 2 -m 'not slow and not timing'
+	$(PYTHON) -m pytest -n 2 -m 'not slow and not timing and not peers'
 	$(PYTHON) -m pytest -m 'timing and not slow' || test $$? -eq 5
 
 slow: $(INSTALLED)
@@ -52,6 +52,17 @@ slow: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(PYTHON) -m benchmarks
+
+# Other libraries' schedules, live, where they are installed: pip install -r requirements/peers.txt. `make test` replays
+# what they gave when they were recorded (python -m tests.gallery.records).
+.PHONY: peers
+peers: $(INSTALLED)
+	$(PYTHON) -m pytest -m peers tests/gallery
+
+# The page of strategies and its pictures.
+.PHONY: docs
+docs: $(INSTALLED)
+	$(PYTHON) -m gallery
 
 .PHONY: bench-gpu
 bench-gpu: $(INSTALLED)

@@ -155,8 +155,8 @@ def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
 def _with_corners(points: list[tuple[float, float]], step: float, jumps: set[float]) -> list[tuple[float, float]]:
     """Where the value jumps from one step to the next and these lie visibly apart, the line goes on up to the jump.
 
-    Segments that start elsewhere are known; inside a segment (`step`, `cycle`) a jump is a step that is far steeper than
-    both its neighbours, or goes against them.
+    Segments that start elsewhere are known. Inside a segment (`step`, `cycle`) a jump is a step that is far steeper
+    than both its neighbours, or goes against them.
     """
     if step < VISIBLE:
         return points
