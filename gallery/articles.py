@@ -314,9 +314,9 @@ FIRST = (
     Strategy(
         "divergence",
         "Cut on divergence",
-        "A tenth, or a hundredth, when the loss is no longer a number or spikes, and for good: `recover=inf`. Runs "
-        "that met loss spikes were restarted by hand so (PaLM, Chowdhery et al. 2022, "
-        "https://arxiv.org/abs/2204.02311).",
+        "A tenth, or a hundredth, when the loss is no longer a number or spikes, and for good: `recover=inf`. PaLM's "
+        "way with spikes, by hand, was another: back to a checkpoint, and on without those batches (Chowdhery et al. "
+        "2022, https://arxiv.org/abs/2204.02311).",
         (
             Variant(
                 "hold() | guard(factor=0.1, recover=inf)",

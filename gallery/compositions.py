@@ -73,8 +73,8 @@ SHAPES = (
         "wsd",
         "Warm-up, stable, decay",
         "A trapezoid whose decay can be started at any time: Hu et al. 2024 (MiniCPM), "
-        "https://arxiv.org/abs/2404.06395; Hägele et al. 2024 recommend the 1 - sqrt decay. Megatron's exponential "
-        "decay is a formula.",
+        "https://arxiv.org/abs/2404.06395; Hägele et al. 2024, https://arxiv.org/abs/2405.18392, recommend the 1 - "
+        "sqrt decay. Megatron's exponential decay is a formula.",
         (
             Variant(
                 "wsd(50, 10, 15, to=1e-4, shape=one_minus_sqrt)",

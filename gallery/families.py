@@ -36,7 +36,7 @@ SHAPES = (
         "constant-then",
         "Constant, then something else",
         "One rate for a while, then a schedule that has been running on the whole run's clock: `skip(10)` starts it "
-        "where that clock stands. thinc `constant_then`; big_vision writes its fine-tuning runs so.",
+        "where that clock stands. thinc `constant_then`, big_vision.",
         (
             Variant(
                 "constant(0.005, 10) >> (inverse_time(0.1, from=1x) | skip(10))",

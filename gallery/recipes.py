@@ -128,7 +128,8 @@ RECIPES = (
         "deepseek-v3",
         "DeepSeek-V3",
         "Constant for 10 trillion tokens, cosine to a tenth over 4.3 trillion, then two constants; batches of 15,360 "
-        "sequences of 4,096 tokens. The lengths are the report's. DeepSeek-AI 2024, https://arxiv.org/abs/2412.19437",
+        "sequences of 4,096 tokens (smaller at first; drawn as constant). The lengths are the report's. DeepSeek-AI "
+        "2024, https://arxiv.org/abs/2412.19437",
         (
             Variant(
                 "warmup(2000) >> hold(until=10Ttok) >> cosine(4.3Ttok, to=2.2e-5) >> hold(333Btok) >> "

@@ -77,7 +77,7 @@ def _y_axis(sheet: Axes, axis: Axis, place: Callable[[float], float], top: float
         _rule(sheet, [LEFT, RIGHT], [y, y], GRID)
         _text(sheet, LEFT - 8, y + 4, label, ha="right")
     _rule(sheet, [LEFT, LEFT, RIGHT], [top, bottom, bottom], FRAME)
-    _text(sheet, MARGIN - 8, (top + bottom) / 2, axis.title, ha="left", va="center", rotation=90)
+    _text(sheet, MARGIN - 13, (top + bottom) / 2, axis.title, ha="left", va="center", rotation=90)
 
 
 def _panels(sheet: Axes, plan: Layout) -> None:

@@ -105,7 +105,7 @@ def _y_axis(axis: Axis, place: Callable[[float], float], top: float, bottom: flo
         yield f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>'
         yield _text(LEFT - 8, y + 4, label, anchor="end")
     yield f'<path class="frame" d="M{LEFT} {top:g}V{bottom:g}H{RIGHT}"/>'
-    x, y = MARGIN + 2, (top + bottom) / 2
+    x, y = MARGIN - 3, (top + bottom) / 2
     yield _text(x, y, axis.title, anchor="middle", more=f' transform="rotate(-90 {x} {y:g})"')
 
 

@@ -85,6 +85,7 @@ def test_recorded_peer(name: str) -> None:
 
 
 @pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", RECORDED)
 def test_installed_peer(name: str) -> None:
     variant, oracle = RECORDED[name]
