@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from lrdsl.errors import ScheduleError
+from lrdsl.language.hints import suggestion
 from lrdsl.program.program import STEPS
 
 TARGETS = ("lr", "weight_decay", "momentum", "dampening", "beta1", "beta2", "eps")
@@ -114,7 +115,7 @@ def _target(key: Any) -> str:
     target, bracket, group = str(key).partition("[")
     if target not in TARGETS or bool(bracket) != group.endswith("]") or group == "]":
         message = f"expected bases to name targets, as in `weight_decay` or `lr[head]`, got {key!r}"
-        raise ScheduleError("E0402", message)
+        raise ScheduleError("E0402", message, hint=suggestion(target, TARGETS))
     if key == "lr":
         raise ScheduleError("E0402", "the base of `lr` is base_lr; bases are for the others")
     return str(key)

@@ -142,7 +142,8 @@ def polynomial(at: At, n: Steps, power: Positive = 1, to: Rate = 0, from_: Rate 
 
     Source: torch ``PolynomialLR``; Chen et al. 2018 (DeepLab, power 0.9), https://arxiv.org/abs/1606.00915
     """
-    return between(from_, to, raised(at.left, power), -expm1(power * log1p(-at.u)))
+    remaining = select(at.u < 0.5, log1p(-at.u), log(at.left))
+    return between(from_, to, raised(at.left, power), -expm1(power * remaining))
 
 
 @segment(alias={"min": "to"})

@@ -36,7 +36,7 @@ class Kind:
     def range(self) -> str:
         """The range in words, as in "must be …"."""
         if self.above > -INF and self.below < INF:
-            return f"between {self.above:g} and {self.below:g}"
+            return f"greater than {self.above:g} and less than {self.below:g}"
         if self.above > -INF:
             return f"greater than {self.above:g}"
         return f"at least {self.least:g}"

@@ -19,7 +19,9 @@ LEAVES = frozenset({"CONSTANT", "STEP", "STATE", "REPORT"})
 def too_large() -> ScheduleError:
     """E0907: the limits that keep a Program small enough for a GPU block."""
     limits = f"at most {STACK} stack slots and {CODE} instructions"
-    return ScheduleError("E0907", f"the Program is too large: {limits}", hint="split the formula or shorten the text")
+    return ScheduleError(
+        "E0907", f"the schedule is too large once compiled: {limits}", hint="fewer operands or milestones"
+    )
 
 
 class Assembler:
