@@ -50,6 +50,11 @@ def call(oracle: Peer | Replay) -> str:
     return oracle.call if isinstance(oracle, Peer) else str(oracle.rates)
 
 
+def at(variant: Variant, oracle: Peer | Replay) -> list[int]:
+    """The steps of the peer's values."""
+    return oracle.recorded if isinstance(oracle, Peer) else [step for step, _ in variant.reports()]
+
+
 @cache
 def load(library: str) -> dict[str, Any]:
     """A library's file; empty if there is none."""
@@ -62,7 +67,7 @@ def record(library: str) -> None:
     curves = {}
     for name, (variant, oracle) in rows():
         if oracle.library == library:
-            steps = oracle.recorded if isinstance(oracle, Peer) else [step for step, _ in variant.reports()]
+            steps = at(variant, oracle)
             curves[name] = {
                 "call": call(oracle), "base": variant.base, "steps": steps, "values": run(variant, oracle)
             }  # fmt: skip
