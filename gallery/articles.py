@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from math import cos, exp, pi, sqrt
 
-from gallery.compositions import hat
-from gallery.families import CLIMBS, DRIFT
+from gallery.formulas import hat
 from gallery.replay import guard, normscale, plateau
-from gallery.rows import Formula, Peer, Replay, Strategy, Variant
+from gallery.rows import CLIMBS, DRIFT, Formula, Peer, Replay, Strategy, Variant
 
 EPOCH = {"steps_per_epoch": 50}
 """An epoch that is short enough to see its steps."""
 
-FIRST = (
+ARTICLES = (
     Strategy(
         "decay-by-a-factor",
         "Decay by a factor, and its inverse",
