@@ -89,17 +89,26 @@ def onecycle(
     """
     if not up * at.n > 1:
         raise ScheduleError("E0601", f"`up` times `n` of `onecycle` must be greater than 1, got {up * at.n:g}")
-    # `past` is how far it is past the top, with what rounding took from the top's place: close to it that is all.
-    place = Fraction(up) * int(at.n) - 1
-    top, fall = float(place), float(at.n - 1 - place)
-    past = (at.t - top) - float(place - Fraction(top))
+    last = int(at.n) - 1
+    top = Fraction(up) * (last + 1) - 1
+    risen, to_rise = _share(at.t, top)
+    to_fall, fallen = _share(last - at.t, last - top)
 
     def ease(w: Any) -> Any:
         return square(sinpi(w / 2)) if shape == "cosine" else w
 
-    rising = between(start, peak, ease(-past / top), ease(at.t / top))
-    falling = between(peak, end, ease((at.n - 1.0 - at.t) / fall), ease(past / fall))
-    return select(at.t >= at.n - 1.0, end, select(past <= 0.0, rising, falling))
+    rising = between(start, peak, ease(to_rise), ease(risen))
+    falling = between(peak, end, ease(to_fall), ease(fallen))
+    return select(at.t >= last, end, select(to_rise >= 0.0, rising, falling))
+
+
+def _share(steps: Any, length: Fraction) -> tuple[Any, Any]:
+    """``steps / length`` and its distance to 1, each rounded once though the length is no double."""
+    per_step = 1 / length
+    high = float(per_step)
+    share, lost = two_product(steps, high)
+    lost = lost + steps * float(per_step - Fraction(high))
+    return share + lost, (1.0 - share) - lost
 
 
 @segment()
