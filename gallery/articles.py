@@ -6,7 +6,7 @@ from math import cos, exp, pi, sqrt
 
 from gallery.formulas import hat
 from gallery.replay import guard, normscale, plateau
-from gallery.rows import CLIMBS, DRIFT, Formula, Peer, Replay, Strategy, Variant
+from gallery.rows import CLIMBS, Formula, Peer, Replay, Strategy, Variant
 
 EPOCH = {"steps_per_epoch": 50}
 """An epoch that is short enough to see its steps."""
@@ -109,7 +109,7 @@ ARTICLES = (
                 "cosine(100ep) | sample(1ep)",
                 (
                     Formula(lambda t: 5e-4 * (1 + cos(pi * (t // 50) / 100)), range(0, 5000, 7)),
-                    Peer("torch.optim.lr_scheduler.CosineAnnealingLR(EPOCHS(50), 100)", 5001, relative=DRIFT),
+                    Peer("torch.optim.lr_scheduler.CosineAnnealingLR(EPOCHS(50), 100)", 5001),
                 ),
                 base=1e-3,
                 context=EPOCH,
@@ -376,7 +376,6 @@ ARTICLES = (
                     Peer(
                         "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50, 1e-4)",
                         51,
-                        relative=DRIFT,
                         parts=75,
                         why=CLIMBS,
                     ),

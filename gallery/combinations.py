@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import cos, pi
 
 from gallery.replay import plateau
-from gallery.rows import DRIFT, Formula, Peer, Replay, Strategy, Variant
+from gallery.rows import Formula, Peer, Replay, Strategy, Variant
 
 COMBINATIONS = (
     Strategy(
@@ -142,7 +142,6 @@ COMBINATIONS = (
                         "torch.optim.lr_scheduler.ChainedScheduler([torch.optim.lr_scheduler.ConstantLR(optimizer, "
                         "0.1, 5), torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)])",
                         30,
-                        relative=DRIFT,
                     ),
                 ),
                 until=30,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import cos, pi, sqrt
 
 from gallery.formulas import hat
-from gallery.rows import Formula, Peer, Strategy, Variant
+from gallery.rows import SINGLE, Formula, Peer, Strategy, Variant
 
 CYCLES = (
     Strategy(
@@ -20,7 +20,7 @@ CYCLES = (
                 (
                     Peer("torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 5, 2)", 75),
                     Peer("timm.scheduler.CosineLRScheduler(optimizer, 5, cycle_mul=2.0, cycle_limit=9)", 75),
-                    Peer("keras.optimizers.schedules.CosineDecayRestarts(0.1, 5)", 75, relative=1e-3),
+                    Peer("keras.optimizers.schedules.CosineDecayRestarts(0.1, 5)", 75, relative=2e-5, why=SINGLE),
                     Peer("composer.optim.CosineAnnealingWarmRestartsScheduler('5ba', 2.0)", 75),
                     Peer(
                         "optax.sgdr_schedule([dict(init_value=0.1, peak_value=0.1, decay_steps=5 * 2**i, "
@@ -55,7 +55,12 @@ CYCLES = (
                         ),
                         range(18),
                     ),
-                    Peer("keras.optimizers.schedules.CosineDecayRestarts(0.1, 6, 2.0, 0.5, 0.1)", 42, relative=1e-4),
+                    Peer(
+                        "keras.optimizers.schedules.CosineDecayRestarts(0.1, 6, 2.0, 0.5, 0.1)",
+                        42,
+                        relative=1e-6,
+                        why=SINGLE,
+                    ),
                 ),
                 until=74,
             ),

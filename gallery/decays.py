@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import cos, exp, pi, sqrt
 
-from gallery.rows import CLIMBS, DRIFT, Formula, Peer, Strategy, Variant
+from gallery.rows import CLIMBS, SINGLE, Formula, Peer, Strategy, Variant
 
 DECAYS = (
     Strategy(
@@ -19,7 +19,7 @@ DECAYS = (
                     Peer("timm.scheduler.StepLRScheduler(optimizer, 7, 0.5)", 50),
                     Peer("composer.optim.StepScheduler('7ba', 0.5)", 50),
                     Peer("paddle.optimizer.lr.StepDecay(0.1, 7, 0.5)", 50),
-                    Peer("keras.optimizers.schedules.ExponentialDecay(0.1, 7, 0.5, staircase=True)", 50, relative=1e-6),
+                    Peer("keras.optimizers.schedules.ExponentialDecay(0.1, 7, 0.5, staircase=True)", 50),
                     Peer("mmengine.optim.StepParamScheduler(optimizer, 'lr', 7, 0.5)", 50),
                 ),
                 until=40,
@@ -65,12 +65,10 @@ DECAYS = (
                     Peer(
                         "keras.optimizers.schedules.PiecewiseConstantDecay([4, 11], [0.1, 0.05, 0.001])",
                         30,
-                        relative=1e-6,
                     ),
                     Peer(
                         "keras.optimizers.schedules.PiecewiseConstantDecay([5, 12], [0.1, 0.05, 0.001])",
                         5,
-                        relative=1e-6,
                         parts=5,
                         why="keras gives the boundary step to the left: add 1 to its boundaries",
                     ),
@@ -96,8 +94,8 @@ DECAYS = (
                 (
                     Formula(lambda t: max(0.1 * 0.5 ** (t / 10), 0.01), range(60)),
                     Peer("optax.exponential_decay(0.1, 10, 0.5, end_value=0.01)", 60),
-                    Peer("keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)", 33, relative=1e-6),
-                    Peer("thinc.schedules.compounding(0.1, 0.01, 0.5 ** 0.1)", 60, relative=DRIFT),
+                    Peer("keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)", 33),
+                    Peer("thinc.schedules.compounding(0.1, 0.01, 0.5 ** 0.1)", 60),
                 ),
                 until=60,
             ),
@@ -140,7 +138,7 @@ DECAYS = (
                 "inverse_time(0.5, every=4)",
                 (
                     Formula(lambda t: 0.1 / (1 + 0.5 * t / 4), range(100)),
-                    Peer("keras.optimizers.schedules.InverseTimeDecay(0.1, 4, 0.5)", 60, relative=1e-6),
+                    Peer("keras.optimizers.schedules.InverseTimeDecay(0.1, 4, 0.5)", 60),
                     Peer("paddle.optimizer.lr.InverseTimeDecay(0.1, 0.125)", 60),
                     Peer("thinc.schedules.decaying(0.1, 0.125)", 60),
                 ),
@@ -159,13 +157,12 @@ DECAYS = (
                 (
                     Formula(lambda t: 0.001 + 0.099 * ((25 - min(t, 25)) / 25) ** 3, range(30)),
                     Peer("optax.polynomial_schedule(0.1, 0.001, 3, 25)", 30),
-                    Peer("keras.optimizers.schedules.PolynomialDecay(0.1, 25, 0.001, 3.0)", 30, relative=1e-5),
+                    Peer("keras.optimizers.schedules.PolynomialDecay(0.1, 25, 0.001, 3.0)", 30),
                     Peer("paddle.optimizer.lr.PolynomialDecay(0.1, 25, 0.001, 3.0)", 30),
                     Peer("timm.scheduler.PolyLRScheduler(optimizer, 25, 3.0, 0.001)", 30),
                     Peer(
                         "mmengine.optim.PolyParamScheduler(optimizer, 'lr', 0.001, 3.0, end=26)",
                         30,
-                        relative=DRIFT,
                         why="mmengine's length is end - begin - 1, and it multiplies its own last value",
                     ),
                     Peer(
@@ -187,7 +184,7 @@ DECAYS = (
                 "expr(0.01 + 0.09 * (1 - t / (10 * max(1, ceil(t / 10)))))",
                 (
                     Peer("paddle.optimizer.lr.PolynomialDecay(0.1, 10, 0.01, 1.0, True)", 45),
-                    Peer("keras.optimizers.schedules.PolynomialDecay(0.1, 10, 0.01, 1.0, True)", 45, relative=1e-6),
+                    Peer("keras.optimizers.schedules.PolynomialDecay(0.1, 10, 0.01, 1.0, True)", 45),
                 ),
                 until=45,
             ),
@@ -205,18 +202,18 @@ DECAYS = (
                 (
                     Peer("torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20, 1e-3)", 21, parts=30, why=CLIMBS),
                     Peer("optax.cosine_decay_schedule(0.1, 20, alpha=0.01)", 30),
-                    Peer("keras.optimizers.schedules.CosineDecay(0.1, 20, alpha=0.01)", 30, relative=1e-5),
+                    Peer("keras.optimizers.schedules.CosineDecay(0.1, 20, alpha=0.01)", 30, relative=1e-6, why=SINGLE),
                     Peer("timm.scheduler.CosineLRScheduler(optimizer, 20, 1e-3)", 30),
                     Peer("composer.optim.CosineAnnealingScheduler('20ba', 0.01)", 30),
                     Peer("fvcore.common.param_scheduler.CosineParamScheduler(0.1, 1e-3)", 20),
-                    Peer("paddle.optimizer.lr.CosineAnnealingDecay(0.1, 20, 1e-3)", 21, relative=DRIFT),
-                    Peer("mmengine.optim.CosineAnnealingParamScheduler(optimizer, 'lr', 20, 1e-3)", 21, relative=DRIFT),
+                    Peer("paddle.optimizer.lr.CosineAnnealingDecay(0.1, 20, 1e-3)", 21),
+                    Peer("mmengine.optim.CosineAnnealingParamScheduler(optimizer, 'lr', 20, 1e-3)", 21),
                 ),
                 until=45,
             ),
             Variant(
                 "cycle(cosine(10, to=0.01) >> cosine(10, to=1x))",
-                (Peer("torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10, 0.01)", 45, relative=DRIFT),),
+                (Peer("torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10, 0.01)", 45),),
                 until=45,
             ),
         ),
