@@ -19,8 +19,8 @@ COMBINATIONS = (
                 (
                     Replay("torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=2)"),
                     Replay(plateau(patience=2)),
-                    Replay("optax.contrib.reduce_on_plateau(factor=0.1, patience=3, rtol=1e-4)", relative=1e-6),
-                    Replay("keras.callbacks.ReduceLROnPlateau(patience=3, factor=0.1)", relative=1e-6),
+                    Replay("optax.contrib.reduce_on_plateau(factor=0.1, patience=3, rtol=1e-4)"),
+                    Replay("keras.callbacks.ReduceLROnPlateau(patience=3, factor=0.1)"),
                 ),
                 metric="stalls",
                 until=120,

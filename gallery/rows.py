@@ -13,7 +13,7 @@ METRICS = Path(__file__).resolve().parent.parent / "docs" / "metrics"
 """Where the recorded metrics of the rows that observe lie."""
 
 CLIMBS = "torch and transformers climb back after the end; here the last value is held"
-SINGLE = "keras takes its cosines in single precision"
+SINGLE = "keras rounds π to single precision"
 
 COMPARED = 120
 """How many pieces a peer's run is cut into."""
