@@ -23,7 +23,7 @@ usually written, or against the library that is named. The metrics that plateaus
 [metrics](metrics).
 """
 
-QUOTED = "Numbers as commonly quoted."
+QUOTED = "numbers as commonly quoted, not checked against a source"
 CONTEXT = {
     "total_steps": "{:,} steps in all",
     "steps_per_epoch": "{:,} steps per epoch",
@@ -52,12 +52,11 @@ def _anchor(title: str) -> str:
 
 def _entry(strategy: Strategy) -> str:
     texts = "\n".join(variant.text for variant in strategy.variants)
-    about = f"{strategy.about} {QUOTED}" if strategy.quoted else strategy.about
     images = "\n".join(
         f'<img src="images/gallery/{file}" alt="{strategy.title}" width="640">' for file, _ in drawn(strategy)
     )
     facts = "\n".join(f"- {fact}" for fact in _facts(strategy))
-    return f"\n### {strategy.title}\n\n{about}\n\n```text\n{texts}\n```\n\n{images}\n\n{facts}\n"
+    return f"\n### {strategy.title}\n\n{strategy.about}\n\n```text\n{texts}\n```\n\n{images}\n\n{facts}\n"
 
 
 def _facts(strategy: Strategy) -> Iterator[str]:
@@ -66,6 +65,8 @@ def _facts(strategy: Strategy) -> Iterator[str]:
     oracles = [oracle for variant in strategy.variants for oracle in variant.oracles]
     held = list(dict.fromkeys(name for oracle in oracles for name in _held(oracle)))
     yield f"equal to: {', '.join(held)}"
+    if strategy.quoted:
+        yield QUOTED
     yield from dict.fromkeys(oracle.why for oracle in oracles if isinstance(oracle, Peer) and oracle.why)
 
 
