@@ -3,17 +3,22 @@
 import math
 from array import array
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any
 
 from lrdsl import checks
-from lrdsl.errors import Note, ScheduleError
+from lrdsl.errors import Note, ScheduleError, Span
+from lrdsl.language.binder import Binder
 from lrdsl.language.context import TARGETS, Context
 from lrdsl.language.hints import suggestion
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
+from lrdsl.language.recovery import Enough, Errors
 from lrdsl.language.script import bind_script
+from lrdsl.notes import collect
 from lrdsl.program.program import STEPS, Program
 from lrdsl.syntax.builder import LANGUAGE
 from lrdsl.syntax.parser import parse
@@ -26,9 +31,17 @@ Group = str | int | None
 class Schedule:
     """A learning-rate schedule: a pure function of the step and of what was observed. Made by `compile`."""
 
-    def __init__(self, text: str, script: Script, context: Context, tracks: dict[tuple[str, Group], Track]) -> None:
+    def __init__(
+        self,
+        text: str,
+        script: Script,
+        context: Context,
+        tracks: dict[tuple[str, Group], Track],
+        rounded: Mapping[Span, tuple[str, Fraction]],
+    ) -> None:
         self.text = text
         self.tracks = tracks
+        self._rounded = rounded
         self._script = script
         self._context = context
         self._observed: dict[str, int] = {}
@@ -189,9 +202,10 @@ class Schedule:
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What is not wrong but worth knowing."""
+        """What is not wrong but worth knowing, in the order of the text."""
         if self._notes is None:
-            self._notes = tuple(checks.notes(self, self._context.total_steps))
+            tracks = {_key(*key): (track, self._context.base(*key)) for key, track in self.tracks.items()}
+            self._notes = collect(tracks, self._context.total_steps, self._rounded)
         return self._notes
 
     @property
@@ -306,7 +320,8 @@ def compile(
         The schedule. Asking it for a rate changes nothing.
 
     Raises:
-        ScheduleError: The text or the context is wrong; the message shows where.
+        ScheduleError: The text or the context is wrong; the message shows where. It is the first error of the text,
+            and `others` has the rest.
 
     Example:
         >>> import lrdsl
@@ -329,16 +344,20 @@ def compile(
 def bind(text: str, context: Context) -> Schedule:
     """`compile` with a context that is already made."""
     script = parse(text)
-    try:
-        tracks: dict[tuple[str, Group], Track] = {}
-        for (target, group), bound in bind_script(script, context).items():
-            base, prev = context.base(target, group), context.prev(target)
-            lowered = lower(bound, base, prev, context.total_steps, bound.node, _key(target, group))
-            tracks[target, group] = Track(lowered)
-            checks.sample(tracks[target, group], target, context.total_steps, bound.node.span)
-    except ScheduleError as error:
-        raise error.within(text) from None
-    return Schedule(text, script, context, tracks)
+    errors = Errors()
+    tracks: dict[tuple[str, Group], Track] = {}
+    with suppress(Enough), errors:
+        binder = Binder(context, errors)
+        for (target, group), bound in bind_script(script, binder):
+            with errors:
+                base, prev = context.base(target, group), context.prev(target)
+                track = Track(lower(bound, base, prev, context.total_steps, _key(target, group), errors))
+                checks.sample(track, target, context.total_steps, bound.node.span)
+                tracks[target, group] = track
+    error = errors.first()
+    if error is not None:
+        raise error.within(text)
+    return Schedule(text, script, context, tracks, binder.rounded)
 
 
 def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:

@@ -1,8 +1,11 @@
 """`Scope`: what names may mean while a text is bound, and how much of it there is."""
 
-from lrdsl.errors import ScheduleError
+from fractions import Fraction
+
+from lrdsl.errors import ScheduleError, Span
 from lrdsl.language.context import KEYWORDS, TARGETS, Context
 from lrdsl.language.formula import FUNCTIONS, NAMES
+from lrdsl.language.recovery import Errors
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.syntax import tree
 
@@ -16,10 +19,13 @@ DEPTH = 64
 class Scope:
     """The names of one text: functions and words of the language, params, and every `let` so far."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, errors: Errors) -> None:
         self.context = context
+        self.errors = errors
+        self.rounded: dict[Span, tuple[str, Fraction]] = {}  # where a duration was not whole: its name, and its length
         self.repeating = False  # inside repeat or cycle
-        self.lets: dict[str, tuple[tree.Node, int]] = {}  # what it stands for, and how many lets that may see
+        # What a `let` stands for, and how many lets that may see; None if it is wrong.
+        self.lets: dict[str, tuple[tree.Node, int] | None] = {}
         self.visible = 0  # how many lets, in order, may be seen
         self.defining: str | None = None
         self._nodes = 0
@@ -58,7 +64,7 @@ class Scope:
         self._depth -= 1
 
     def define(self, let: tree.Let) -> None:
-        """Check a new name; from `defined` on it may be used."""
+        """Check a new name; while its value is read, it is `defining`."""
         if self.reserved(let.name):
             raise ScheduleError("E0210", f"`{let.name}` is reserved", let.name_span, "choose another name")
         if let.name in self.names():
@@ -68,9 +74,9 @@ class Scope:
     def _where(self, name: str) -> str:
         return "params define it" if name in self.context.params else "an earlier `let` defines it"
 
-    def defined(self, let: tree.Let) -> None:
-        """The definition is right; what it took does not count, only what its uses will."""
+    def defined(self, let: tree.Let, *, right: bool) -> None:
+        """From here on the name may be used. What the definition took does not count, only what its uses will."""
         self.defining = None
-        self.lets[let.name] = (let.value, self.visible)
+        self.lets[let.name] = (let.value, self.visible) if right else None
         self.visible += 1
         self._nodes = 0

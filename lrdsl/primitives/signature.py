@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -162,7 +163,7 @@ class Primitive:
         name = self.aliases.get(name, name)
         return next((p for p in self.parameters if p.name == name), None)
 
-    @property
+    @cached_property
     def length(self) -> Parameter | None:
         """The parameter that is the segment's length."""
         return next((p for p in self.parameters if p.kind.name == "steps"), None)
