@@ -97,7 +97,7 @@ class Schedule:
 
     # --- metrics and state --------------------------------------------------------------------------------------
 
-    def observe(self, value: float, metric: str = "loss", *, step: int | None = None) -> None:
+    def observe(self, value: float, metric: str = "loss", *, step: int | None = None, skipped: bool = False) -> None:
         """Report a metric.
 
         Args:
@@ -105,6 +105,8 @@ class Schedule:
             metric: Its name, as in ``plateau(metric=...)``.
             step: The update that the report was made before. Default: one more than that of the last report of this
                 metric; 1 for the first one, which is one report after every update.
+            skipped: That update is not made, so that the next report is made before the same one. Only modifiers that
+                look after such updates, like ``guard``, hear of it.
 
         Raises:
             ScheduleError: No modifier listens to `metric`, or a wrong step.
@@ -112,8 +114,9 @@ class Schedule:
         self.check_metric(metric)
         step = self._observed.get(metric, 0) + 1 if step is None else _whole(step)
         for track in self.tracks.values():
-            track.observe(metric, float(value), step)
-        self._observed[metric] = step
+            track.observe(metric, float(value), step, skipped)
+        if not skipped:
+            self._observed[metric] = step
 
     def reported(self, metric: str, step: int) -> None:
         """Note a report that somebody else has taken: the modifiers' state is set by hand."""

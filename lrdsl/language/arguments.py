@@ -261,7 +261,9 @@ class _Conversion:
         return self.rounded(value)
 
     def real(self, value: Value) -> float:
-        """An exact number of steps above 0."""
+        """An exact number of steps above 0; ``inf`` where the parameter takes it."""
+        if self.kind.endless and value == Open("inf"):
+            return INF
         steps = number(self.exact(value), self.span)
         if not steps > 0:
             raise self.fail("E0601", f"must be greater than 0, got {shown(steps)}")

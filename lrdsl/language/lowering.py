@@ -62,13 +62,15 @@ def _lower(
     roots = [(piece.begin, piece.value) for piece in stretch.pieces]
     if not stretch.endless:
         roots.append((stretch.end, stretch.out))
-    if base is None and any(symbols_in(value) for _, value in roots):
+    traced = [value for _, value in roots] + [value for machine in memory.machines for value in machine.update]
+    if base is None and any(map(symbols_in, traced)):
         hint = "pass `base_lr=...`" if target == "lr" else f'pass `bases={{"{target}": ...}}`'
         raise ScheduleError("E0401", f"`{target}` uses its base, which is not set", whole.span, hint)
     assembler = Assembler()
     segments = [Segment(begin, assembler.add([value])) for begin, value in roots]
     machines = [
-        Machine(m.metric, m.begin, m.end, m.slot, len(m.update), assembler.add(m.update)) for m in memory.machines
+        Machine(m.metric, m.begin, m.end, m.slot, len(m.update), m.skipped, assembler.add(m.update))
+        for m in memory.machines
     ]
     program = assembler.finish(segments, machines, memory.state, memory.slots, memory.metrics)
     return Lowered(program, stretch, tuple(memory.placed), tuple(memory.changed))

@@ -25,12 +25,12 @@ from lrdsl.language.bound import (
     takes_rest,
 )
 from lrdsl.language.formula import fold
-from lrdsl.language.memory import Changed, Memory, Placed, TracedMachine
+from lrdsl.language.memory import Changed, Memory, Placed
 from lrdsl.language.printer import quoted
 from lrdsl.language.recovery import Reported
 from lrdsl.language.values import shown
 from lrdsl.primitives.at import At
-from lrdsl.primitives.observed import State
+from lrdsl.primitives.report import Report, State
 from lrdsl.primitives.signature import PREV, SEGMENTS, ObservedModifier, Primitive, Reshaping
 from lrdsl.primitives.stage import Part
 from lrdsl.program import expr as f
@@ -337,14 +337,28 @@ class Place:
         self.memory.changed.append(Changed(primitive, call, arguments, body, self.clock))
         if not isinstance(primitive, ObservedModifier):
             return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
-        slot, slots = self.memory.claim(primitive)
+        slot, slots = self.memory.claim(primitive, arguments)
         cells = State(slots)
-        update = primitive.function(cells, REPORT, **arguments)
-        fresh = [update.get(name, slots[name]) for name in primitive.slots]
-        traced = [x if isinstance(x, Expr) else const(x) for x in fresh]
-        metric = self.memory.metric(arguments["metric"])
-        self.memory.machines.append(TracedMachine(metric, body.begin, body.end, slot, traced))
-        return body.map(lambda v: primitive.modified(v, cells, arguments), call)
+        update = primitive.function(cells, Report(REPORT, STEP, self.base), **arguments)
+        fresh = [(update.get(name, cell), cell) for name, cell in slots.items()]
+        traced = [x for new, old in fresh for x in (new if isinstance(old, tuple) else [new])]
+        traced = [x if isinstance(x, Expr) else const(x) for x in traced]
+        self.memory.listen(arguments["metric"], body.begin, body.end, slot, traced, primitive.skipped)
+
+        def modified(v: Expr) -> Expr:  # no metric lifts a rate of 0, and what starts at 0 is told by it
+            return v if _known(v) == 0.0 else primitive.modified(v, cells, {**arguments, "step": STEP})
+
+        changed = body.map(modified, call)
+        return self._stopped(changed) if "step" in primitive.wanted else changed
+
+    def _stopped(self, stretch: Stretch) -> Stretch:
+        """The same, where what flows on is of the step where it ends and moves no more."""
+
+        def out(value: Expr, end: int) -> Expr:
+            return value if end == FOREVER else substitute(value, {"step": self.now(end)})
+
+        pieces = tuple(replace(piece, out=out(piece.out, piece.end)) for piece in stretch.pieces)
+        return replace(stretch, pieces=pieces, out=out(stretch.out, stretch.end))
 
     def _reshaped(self, bound: BoundModified, primitive: Reshaping) -> Stretch:
         call, machines = bound.node.right, self.memory.machines
