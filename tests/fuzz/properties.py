@@ -1,0 +1,150 @@
+"""What must hold for any text and any packed Program, however damaged. A failure is an AssertionError, or anything else
+that is not a `ScheduleError`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from array import array
+from typing import Any
+
+import lrdsl
+from lrdsl.errors import CODES, ScheduleError
+from lrdsl.evaluators import native
+from lrdsl.evaluators.scalar import ScalarEvaluator
+from lrdsl.evaluators.vector import VectorEvaluator
+from lrdsl.language.printer import render
+from lrdsl.program.program import STEPS, Program
+from lrdsl.program.verifier import verify
+from lrdsl.syntax.parser import parse
+from tests.fuzz.packs import unpack
+
+BASES = {"weight_decay": 0.1, "momentum": 0.9, "beta1": 0.9}
+UNITS = {"steps_per_epoch": 100, "tokens_per_step": 1e6, "samples_per_step": 256}
+CONTEXTS: list[dict[str, Any]] = [
+    {"base_lr": 1e-3, "total_steps": 10_000, **UNITS, "params": {"warm": 500, "peak_k": 0.5}, "bases": BASES},
+    {"base_lr": 1.0},
+    {"base_lr": 0.0, "total_steps": 1, "steps_per_epoch": 1e-300, "params": {"v": -7}},
+    {"base_lr": 1e308, "total_steps": STEPS - 1, "tokens_per_step": 1e-300, "params": {"v": 1e308}, "bases": BASES},
+]
+REPORTS = (1.0, 0.5, math.nan, 0.75, 0.75, 0.8, math.inf, -0.0)
+_BLANK = re.compile(r'("[^"]*")|(?<![A-Za-z0-9_]) | (?![A-Za-z0-9_])')
+
+
+def check_syntax(text: str) -> None:
+    """It parses, prints, and parses to the same tree; or there is an error with a place."""
+    try:
+        script = parse.__wrapped__(text)
+    except ScheduleError as error:
+        check_error(error, text)
+        return
+    canonical = render(script)
+    assert "\n" not in canonical
+    if len(canonical) <= len(text) * 16:  # suffixes written out may pass the longest text
+        again = parse.__wrapped__(canonical)
+        assert render(again) == canonical
+        assert parse.__wrapped__(without_blanks(canonical)) == again
+
+
+def check_text(text: str, context: dict[str, Any]) -> bool:
+    """It compiles, to the same Programs as its canonical text, which every evaluator runs alike; or there is an error
+    with a place. True if it compiles.
+    """
+    try:
+        schedule = lrdsl.compile(text, **context)
+    except ScheduleError as error:
+        check_error(error, text)
+        return False
+    for note in schedule.notes:
+        assert note.code in CODES and (note.span is None or 0 <= note.span[0] <= note.span[1] <= len(text))
+        assert note.render(text).startswith(note.code)
+    packs = packed(schedule)
+    canonical = str(schedule)
+    for same in (canonical, without_blanks(canonical)):
+        again = lrdsl.compile(same, **context)
+        assert str(again) == canonical and packed(again) == packs
+    for track in schedule.tracks.values():
+        check_evaluators(track.program, track.program.pack())
+    return True
+
+
+def packed(schedule: lrdsl.Schedule) -> dict[Any, bytes]:
+    """Every Program of a schedule as bytes."""
+    return {key: track.program.pack() for key, track in schedule.tracks.items()}
+
+
+def without_blanks(canonical: str) -> str:
+    """A canonical text with only the blanks that keep two words apart."""
+    return _BLANK.sub(lambda found: found[1] or "", canonical)
+
+
+def check_error(error: ScheduleError, text: str) -> None:
+    """A known code, short sentences, a place inside the text, and a rendering."""
+    assert error.code in CODES
+    assert error.message and len(error.message) < 1000 and len(error.hint or "") < 1000
+    if error.span is not None:
+        assert 0 <= error.span[0] <= error.span[1] <= len(text)
+        assert error.text == text
+    shown = str(error)
+    assert shown.startswith(f"{error.code}: ")
+    assert all(c in "\n\t" or c.isprintable() for c in shown)
+
+
+def check_pack(data: bytes) -> bool:
+    """Python's verifier and C++'s agree, and what they accept runs alike in every evaluator. True if accepted."""
+    try:
+        program = unpack(data)
+        verify(program)
+    except ValueError:
+        program = None
+    module = native.extension()
+    if module is not None:
+        try:
+            module.Program(data)
+        except ValueError as error:
+            assert program is None, f"only C++ refuses: {error}"
+        else:
+            assert program is not None, "only Python refuses"
+    if program is None:
+        return False
+    assert program.pack() == data
+    check_evaluators(program, data)
+    return True
+
+
+def check_evaluators(program: Program, data: bytes) -> None:
+    """The bits of the reference from NumPy and C++, before and after some reports."""
+    reference, vector, module = ScalarEvaluator(program), VectorEvaluator(program), native.extension()
+    compiled = module and module.Program(data)
+    edges = [segment.begin + d for segment in (*program.segments[:3], program.segments[-1]) for d in (-1, 0, 1)]
+    steps = array("q", sorted({step for step in (*edges, 1, 7, 1000, STEPS) if 0 <= step < 2**62}))
+    states = [array("d", program.state) for _ in range(3)]
+
+    def compare() -> None:
+        expected = bits(reference.values(steps, states[0]))
+        assert bits(vector.values(steps, states[1])) == expected, program.listing()
+        if compiled:
+            got = array("d", bytes(8 * len(steps)))
+            compiled.values(steps, states[2], got)
+            assert bits(got) == expected, program.listing()
+            assert bits([compiled.value(steps[-1], states[2])]) == expected[-1:]
+
+    compare()
+    if not program.machines:
+        return
+    for index, report in enumerate(REPORTS):
+        machine = program.machines[index % len(program.machines)]
+        step = min(machine.begin + index, STEPS)
+        reference.observe(program.metrics[machine.metric], report, step, states[0])
+        vector.observe(program.metrics[machine.metric], report, step, states[1])
+        if compiled:
+            compiled.observe(machine.metric, report, step, states[2])
+            assert bits(states[2]) == bits(states[0]), program.listing()
+    compare()
+
+
+def bits(values: Any) -> list[bytes]:
+    """Bit patterns; every nan is one."""
+    return [b"nan" if value != value else struct.pack("<d", value) for value in values]
