@@ -9,6 +9,7 @@ folded at once, by the very function that the evaluators run.
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from lrdsl.program import elementary
@@ -116,14 +117,17 @@ def state(slot: int) -> Expr:
 
 
 def _node(operation: str, *operands: Any) -> Expr:
-    nodes = tuple(x if isinstance(x, Expr) else const(x) for x in operands)
-    if all(x.operation == "CONSTANT" for x in nodes):
-        return const(_MEANING[operation](FLOATS, *(x.payload for x in nodes)))
-    simpler = _identity(operation, *nodes)
+    nodes = tuple([x if isinstance(x, Expr) else const(x) for x in operands])
+    known = [x.payload for x in nodes if x.operation == "CONSTANT"]
+    if not known and operation != "SELECT":
+        return Expr(operation, nodes)
+    if len(known) == len(nodes):
+        return const(_MEANING[operation](FLOATS, *known))
+    simpler = _identity(operation, nodes)
     return Expr(operation, nodes) if simpler is None else simpler
 
 
-def _identity(operation: str, *nodes: Expr) -> Expr | None:
+def _identity(operation: str, nodes: tuple[Expr, ...]) -> Expr | None:
     """What an operation with a neutral operand comes to; exact for every float."""
     first, last = nodes[0], nodes[-1]
     if operation == "MUL" and first.constant == 1.0:
@@ -179,14 +183,14 @@ def postorder(root: Expr) -> Iterator[Expr]:
     stack = [root]
     while stack:
         node = stack[-1]
-        waiting = [x for x in node.operands if id(x) not in seen]
-        if waiting and id(node) not in seen:
-            stack.extend(reversed(waiting))
-            continue
-        stack.pop()
         if id(node) not in seen:
+            waiting = [x for x in node.operands if id(x) not in seen]
+            if waiting:
+                stack.extend(reversed(waiting))
+                continue
             seen.add(id(node))
             yield node
+        stack.pop()
 
 
 # --- the vocabulary of formulas ------------------------------------------------------------------------------
@@ -301,9 +305,14 @@ def power(x: Scalar, y: Scalar, over: float = 1.0) -> Any:
     if base == 1.0:
         return const(1.0) if isinstance(y, Expr) else 1.0
     if base is not None and 0.0 < base < elementary.INF and isinstance(y, Expr) and y.constant is None:
-        high, low = elementary.divide(*elementary.log2_of(base), over)
-        return apply("POWER_OF", y, high, low)
+        return apply("POWER_OF", y, *_logarithm(base, over))
     return apply("POWER", x, y / over)
+
+
+@lru_cache(maxsize=256)
+def _logarithm(base: float, over: float) -> tuple[float, float]:
+    """``log2(base) / over`` as a double-double: the same factor stands in every piece of a schedule."""
+    return elementary.divide(*elementary.log2_of(base), over)
 
 
 def round_index(t: Scalar, length: Scalar, factor: Scalar) -> Any:

@@ -141,6 +141,8 @@ class Builder:
         text, span = word.text, word.span
         if len(text) > MAX_WORD:
             raise too_long("number", text, span)
+        if text.isdigit():  # most are: no exponent, so no double too far
+            return tree.Number(Fraction(int(text)), "", text, span=span)
         digits, suffix, unit = _NUMBER.fullmatch(text).groups()  # type: ignore[union-attr]
         value = Fraction(digits.replace("_", "")) * _SUFFIXES.get(suffix, 1)
         try:
