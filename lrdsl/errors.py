@@ -120,6 +120,10 @@ CODES: dict[str, str] = {
 }
 
 
+LONGEST_LINE = 400
+"""Of a longer line a message shows only what is around the place."""
+
+
 class ScheduleError(ValueError):
     """What is wrong with a schedule, and where.
 
@@ -189,6 +193,12 @@ def render(
     gutter = " " * len(number)
     line = _printable(text[line_start:line_end].removesuffix("\r"))
     start, end = start - line_start, min(end, line_end) - line_start
+    if len(line) > LONGEST_LINE:
+        first = max(0, start - LONGEST_LINE // 2)
+        last = first + LONGEST_LINE
+        line = "…" * (first > 0) + line[first:last] + "…" * (last < len(line))
+        moved = first - (first > 0)
+        start, end = start - moved, min(end, last) - moved
     # Tabs stay tabs under the line, whatever width the terminal gives them.
     indent = "".join(c if c == "\t" else " " * _columns(c) for c in line[:start]) + " " * (start - len(line))
     carets = "^" * max(1, sum(map(_columns, line[start:end])))

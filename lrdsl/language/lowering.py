@@ -8,8 +8,8 @@ from lrdsl.language.bound import Bound
 from lrdsl.language.memory import Memory
 from lrdsl.language.place import Place
 from lrdsl.program.assembler import Assembler
-from lrdsl.program.expr import STEP, const, symbol, symbols_in
-from lrdsl.program.program import Machine, Program, Segment
+from lrdsl.program.expr import STEP, bounded, const, symbol, symbols_in
+from lrdsl.program.program import NODES, Machine, Program, Segment
 from lrdsl.program.stretch import Stretch
 from lrdsl.syntax import tree
 
@@ -27,7 +27,8 @@ def lower(
 ) -> Lowered:
     """The Program of one target's schedule, entered at `prev` or else at its base; `whole` is its text's node."""
     try:
-        return _lower(bound, base, prev, total, whole, target)
+        with bounded(NODES):
+            return _lower(bound, base, prev, total, whole, target)
     except ScheduleError as error:
         if error.code != "E0907" or error.span is not None:
             raise

@@ -10,6 +10,7 @@ POINTWISE = {"min": 2, "max": 2, "clamp": 3}
 """Functions that combine schedules point by point, and the fewest operands they take."""
 VALUE_NAMES = ("total", "inf", "base", "prev")
 NODES = 4096
+DEFINED = 4 * NODES
 DEPTH = 64
 
 
@@ -23,6 +24,8 @@ class Scope:
         self.visible = 0  # how many lets, in order, may be seen
         self.defining: str | None = None
         self._nodes = 0
+        self._defined = 0  # nodes of all lets so far
+        self._outside = 0  # nodes so far of what is no let, while one is defined
         self._depth = 0
         for name in context.params:
             if self.reserved(name):
@@ -64,10 +67,15 @@ class Scope:
         if let.name in self.names():
             raise ScheduleError("E0211", f"`{let.name}` is already defined", let.name_span)
         self.defining = let.name
+        self._outside, self._nodes = self._nodes, 0
 
     def defined(self, let: tree.Let) -> None:
-        """The definition is right; what it took does not count, only what its uses will."""
+        """The definition is right. What it took is counted apart from what its uses will."""
         self.defining = None
+        self._defined += self._nodes
+        self._nodes = self._outside
+        if self._defined > DEFINED:
+            message = f"more than {DEFINED} nodes in all `let`s after they are expanded"
+            raise ScheduleError("E0902", message, let.value.span, "`let` does not shorten: it is expanded at each use")
         self.lets[let.name] = (let.value, self.visible)
         self.visible += 1
-        self._nodes = 0

@@ -8,18 +8,11 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from lrdsl.errors import ScheduleError
 from lrdsl.program.expr import Expr
 from lrdsl.program.opcodes import NUMBER
-from lrdsl.program.program import CODE, STACK, Code, Machine, Program, Segment
+from lrdsl.program.program import CODE, STACK, Code, Machine, Program, Segment, too_large
 
 LEAVES = frozenset({"CONSTANT", "STEP", "STATE", "REPORT"})
-
-
-def too_large() -> ScheduleError:
-    """E0907: the limits that keep a Program small enough for a GPU block."""
-    limits = f"at most {STACK} stack slots and {CODE} instructions"
-    return ScheduleError("E0907", f"the Program is too large: {limits}", hint="split the formula or shorten the text")
 
 
 class Assembler:

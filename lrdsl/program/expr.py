@@ -8,13 +8,16 @@ folded at once, by the very function that the evaluators run.
 
 import itertools
 import math
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from lrdsl.program import elementary
 from lrdsl.program.arithmetic import FLOATS
 from lrdsl.program.opcodes import OPCODES
+from lrdsl.program.program import too_large
 
 
 class Expr:
@@ -93,6 +96,33 @@ Scalar = Expr | float
 STEP = Expr("STEP", (), "step")
 REPORT = Expr("REPORT")
 _FRESH = itertools.count()
+
+
+class _Budget(threading.local):
+    """Nodes that may still be made; outside of `bounded`, any number."""
+
+    left = math.inf
+
+
+_BUDGET = _Budget()
+
+
+@contextmanager
+def bounded(nodes: int) -> Iterator[None]:
+    """Refuse (E0907) to make or walk through more than so many nodes: a short text may ask for millions."""
+    outer, _BUDGET.left = _BUDGET.left, nodes
+    try:
+        yield
+    finally:
+        _BUDGET.left = outer
+
+
+def _spend(nodes: int) -> None:
+    _BUDGET.left -= nodes
+    if _BUDGET.left < 0:
+        raise too_large()
+
+
 _MEANING = {row.name: row.meaning for row in OPCODES if row.meaning is not None}
 
 
@@ -117,6 +147,7 @@ def state(slot: int) -> Expr:
 
 
 def _node(operation: str, *operands: Any) -> Expr:
+    _spend(1)
     nodes = tuple([x if isinstance(x, Expr) else const(x) for x in operands])
     known = [x.payload for x in nodes if x.operation == "CONSTANT"]
     if not known and operation != "SELECT":
@@ -169,6 +200,7 @@ def substitute(root: Expr, symbols: Mapping[str | int, Expr]) -> Expr:
             if any(new is not old for new, old in zip(operands, node.operands, strict=True)):
                 found = _node(node.operation, *operands)
         done[id(node)] = found
+    _spend(len(done))
     return done[id(root)]
 
 

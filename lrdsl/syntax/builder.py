@@ -15,6 +15,7 @@ from lrdsl.syntax.lexical_errors import MAX_WORD, too_long
 LANGUAGE = 1
 MAX_STATEMENTS = 256
 MAX_ITEMS = 1024
+MAX_PARTS = 4096
 
 _NUMBER = re.compile(r"([0-9_.]+(?:[eE][+-]?[0-9]+)?)([kMBT]?)(.*)")
 _SUFFIXES = {"k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -40,6 +41,10 @@ class Builder:
 
     def stmts(self, children: list[Any]) -> tuple[Any, ...]:
         """``a; b; c``."""
+        return tuple(children)
+
+    def more_stmts(self, children: list[Any]) -> list[Any]:
+        """All statements but the first, so far."""
         return _bounded(children, MAX_STATEMENTS, "E0905", "statements")
 
     def let(self, children: list[Any]) -> tree.Let:
@@ -79,6 +84,10 @@ class Builder:
         parts = [part for child in children for part in (child.parts if isinstance(child, tree.Then) else (child,))]
         return tree.Then(tuple(parts), span=_around(children[0], children[-1]))
 
+    def more_seq(self, children: list[tree.Node]) -> list[tree.Node]:
+        """All parts of a sequence but the first, so far."""
+        return _bounded(children, MAX_PARTS, "E0902", "parts in one sequence")
+
     def binop(self, children: list[Any]) -> tree.Binary:
         """``left + right``."""
         left, op, right = children
@@ -115,6 +124,10 @@ class Builder:
             elif named is not None:
                 hint = f"it belongs before `{named}=`"
                 raise ScheduleError("E0207", "a positional argument follows a named one", argument.span, hint)
+        return tuple(children)
+
+    def more_args(self, children: list[tree.Argument]) -> list[tree.Argument]:
+        """All arguments but the first, so far."""
         return _bounded(children, MAX_ITEMS, "E0906", "arguments in one call")
 
     def kwarg(self, children: list[Any]) -> tree.Argument:
@@ -134,6 +147,10 @@ class Builder:
 
     def items(self, children: list[tree.Node]) -> tuple[tree.Node, ...]:
         """What stands inside ``[...]``."""
+        return tuple(children)
+
+    def more_items(self, children: list[tree.Node]) -> list[tree.Node]:
+        """All entries but the first, so far."""
         return _bounded(children, MAX_ITEMS, "E0906", "entries in one list")
 
     def NUMBER(self, word: Word) -> tree.Number:
@@ -175,10 +192,11 @@ def _around(first: Any, last: Any) -> Span:
     return first.span[0], last.span[1]
 
 
-def _bounded(nodes: list[Any], limit: int, code: str, what: str) -> tuple[Any, ...]:
-    if len(nodes) > limit:
-        raise ScheduleError(code, f"more than {limit} {what}", nodes[limit].span)
-    return tuple(nodes)
+def _bounded(more: list[Any], limit: int, code: str, what: str) -> list[Any]:
+    """What follows the first of at most `limit`: refused at once, not when all of it has been read."""
+    if len(more) >= limit:
+        raise ScheduleError(code, f"more than {limit} {what}", more[-1].span)
+    return more
 
 
 def _group(index: Any) -> str | int:

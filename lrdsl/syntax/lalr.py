@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from lrdsl.errors import Span
-from lrdsl.syntax.tables import ABSENT, END, REPETITION, ROOT, Rule, Tables
+from lrdsl.syntax.tables import ABSENT, END, ROOT, Rule, Tables
 
 
 class Word(NamedTuple):
@@ -97,7 +97,7 @@ def _maker(rule: Rule, builder: object) -> Callable[[list[Any]], Any] | None:
     """From the values of a rule's symbols to its own value; None where that is the value of its only symbol."""
     if not rule.name:
         return None
-    call: Callable[[list[Any]], Any] = _items if rule.name == REPETITION else getattr(builder, rule.name)
+    call: Callable[[list[Any]], Any] = getattr(builder, rule.name)
     if rule.children == list(range(rule.size)):
         return call
 
@@ -111,7 +111,3 @@ def _maker(rule: Rule, builder: object) -> Callable[[list[Any]], Any] | None:
         return call(found)
 
     return make
-
-
-def _items(values: list[Any]) -> list[Any]:
-    return values

@@ -24,8 +24,6 @@ ROOT = "start"
 """The symbol of a whole text."""
 ABSENT = -1
 """Stands in a rule's children for an optional symbol that is not there."""
-REPETITION = "[]"
-"""Name of the rules behind ``(...)*``: their value is the list of what is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,8 @@ class Rule:
     Attributes:
         origin: The symbol that they become.
         size: How many symbols.
-        name: The builder's method, `REPETITION`, or nothing if the only symbol stands for the whole.
+        name: The builder's method; empty if the only symbol stands for the whole. A repetition, ``(...)*`` in rule r,
+            has the method ``more_r``, which is given all items so far.
         children: The positions of the symbols that it gets; `ABSENT`; or in a list, that of a repetition: its items.
     """
 
@@ -140,7 +139,7 @@ def _rule(saved: dict[str, Any]) -> list[Any]:
         at = ABSENT if absent else next(positions)
         if absent or not symbols[at].get("filter_out"):  # punctuation is left out
             children.append([at] if not absent and symbols[at]["name"].startswith("_") else at)
-    name = saved["alias"] or (REPETITION if origin.startswith("_") else origin)
+    name = saved["alias"] or re.sub(r"__(\w+)_(star|plus)_\d+", r"more_\1", origin)
     if options["expand1"] and not saved["alias"] and len(symbols) == 1:
         name = ""
     return [origin, len(symbols), name, children]

@@ -1,8 +1,9 @@
 """Fuzz in parts that add up: ``python -m tests.fuzz [--minutes M] [--part SECONDS] [TARGET ...]``.
 
-Each part is one libFuzzer process; targets take turns. What a target has learned stays in ``build/fuzz/TARGET``, so that
-the next run goes on from there, and ``build/fuzz/record.json`` holds the executions of all parts so far. A find is
-written to ``tests/corpus`` and fuzzing goes on; the exit status is 1 if there was any.
+Each part is one libFuzzer process; targets take turns, one that is named twice two of them. What a target has learned
+stays in ``build/fuzz/TARGET``, so that the next run goes on from there, and ``build/fuzz/record.json`` holds the
+executions of all parts so far, by target and by commit. A find is written to ``tests/corpus`` and fuzzing goes on; the
+exit status is 1 if there was any.
 """
 
 from __future__ import annotations
@@ -95,6 +96,9 @@ def run_part(target: str, seconds: int, record: dict[str, Any]) -> int:
     if coverage:
         totals |= dict(zip(("edges", "features", "inputs"), map(int, coverage[-1]), strict=True))
     record["runs"][target] = totals
+    here = commit()
+    commits = record.setdefault("commits", {})
+    commits[here] = commits.get(here, 0) + int(executed[1])
     record |= {"executions": sum(run["executions"] for run in record["runs"].values()), **environment()}
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
     print(
@@ -120,17 +124,16 @@ def keep(target: str, path: Path, output: str) -> None:
     print(f"FOUND {kept}\n{trace[:3000]}")
 
 
+def commit() -> str:
+    """What is fuzzed."""
+    shown = ("git", "rev-parse", "--short", "HEAD")
+    return subprocess.run(shown, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
 def environment() -> dict[str, Any]:
-    """What was fuzzed, and with what."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return {
-        "command": "make fuzz",
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("atheris", "lark")}},
-    }
+    """When and with what it is fuzzed."""
+    versions = {"python": platform.python_version(), **{name: version(name) for name in ("atheris", "numpy")}}
+    return {"command": "make fuzz", "date": time.strftime("%Y-%m-%d"), "versions": versions}
 
 
 if __name__ == "__main__":

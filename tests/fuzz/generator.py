@@ -1,7 +1,7 @@
 """Texts from bytes: every byte is one choice, so whatever the bytes are, most of the text is in the language.
 
-What primitives there are, and what their arguments want, is read from their signatures. When the bytes are used up every
-choice is the first, which is the shortest.
+What primitives there are, and what their arguments want, is read from their signatures. When the bytes are used up
+every choice is the first, and nothing nests any more.
 """
 
 from __future__ import annotations
