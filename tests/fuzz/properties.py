@@ -13,11 +13,9 @@ from typing import Any
 import lrdsl
 from lrdsl.errors import CODES, ScheduleError
 from lrdsl.evaluators import native
-from lrdsl.evaluators.scalar import ScalarEvaluator
 from lrdsl.evaluators.vector import VectorEvaluator
 from lrdsl.language.printer import render
-from lrdsl.program.program import STEPS, Program
-from lrdsl.program.verifier import verify
+from lrdsl.program.program import STEPS
 from lrdsl.syntax.parser import parse
 from tests.fuzz.packs import unpack
 
@@ -66,7 +64,7 @@ def check_text(text: str, context: dict[str, Any]) -> bool:
         again = lrdsl.compile(same, **context)
         assert str(again) == canonical and packed(again) == packs
     for track in schedule.tracks.values():
-        check_evaluators(track.program, track.program.pack())
+        check_evaluators(VectorEvaluator(track.program), track.program.pack())
     return True
 
 
@@ -95,54 +93,51 @@ def check_error(error: ScheduleError, text: str) -> None:
 def check_pack(data: bytes) -> bool:
     """Python's verifier and C++'s agree, and what they accept runs alike in every evaluator. True if accepted."""
     try:
-        program = unpack(data)
-        verify(program)
+        evaluator = VectorEvaluator(unpack(data))
     except ValueError:
-        program = None
+        evaluator = None
     module = native.extension()
     if module is not None:
         try:
             module.Program(data)
         except ValueError as error:
-            assert program is None, f"only C++ refuses: {error}"
+            assert evaluator is None, f"only C++ refuses: {error}"
         else:
-            assert program is not None, "only Python refuses"
-    if program is None:
+            assert evaluator is not None, "only Python refuses"
+    if evaluator is None:
         return False
-    assert program.pack() == data
-    check_evaluators(program, data)
+    assert evaluator.program.pack() == data
+    check_evaluators(evaluator, data)
     return True
 
 
-def check_evaluators(program: Program, data: bytes) -> None:
-    """The bits of the reference from NumPy and C++, before and after some reports."""
-    reference, vector, module = ScalarEvaluator(program), VectorEvaluator(program), native.extension()
+def check_evaluators(evaluator: VectorEvaluator, data: bytes) -> None:
+    """The bits of the reference, a step at a time, from NumPy and C++, before and after some reports."""
+    program, module = evaluator.program, native.extension()
     compiled = module and module.Program(data)
-    edges = [segment.begin + d for segment in (*program.segments[:3], program.segments[-1]) for d in (-1, 0, 1)]
-    steps = array("q", sorted({step for step in (*edges, 1, 7, 1000, STEPS) if 0 <= step < 2**62}))
-    states = [array("d", program.state) for _ in range(3)]
+    edges = [segment.begin + d for segment in (*program.segments[:2], program.segments[-1]) for d in (-1, 0)]
+    steps = array("q", sorted({step for step in (*edges, 1, 1000, STEPS) if 0 <= step < 2**62}))
+    state, copy = array("d", program.state), array("d", program.state)
 
     def compare() -> None:
-        expected = bits(reference.values(steps, states[0]))
-        assert bits(vector.values(steps, states[1])) == expected, program.listing()
+        expected = bits(evaluator.value(step, state) for step in steps)
+        assert bits(evaluator.values(steps, state)) == expected, program.listing()
         if compiled:
             got = array("d", bytes(8 * len(steps)))
-            compiled.values(steps, states[2], got)
+            compiled.values(steps, copy, got)
             assert bits(got) == expected, program.listing()
-            assert bits([compiled.value(steps[-1], states[2])]) == expected[-1:]
+            assert bits([compiled.value(steps[-1], copy)]) == expected[-1:]
 
     compare()
-    if not program.machines:
-        return
-    for index, report in enumerate(REPORTS):
+    for index, report in enumerate(REPORTS if program.machines else ()):
         machine = program.machines[index % len(program.machines)]
         step = min(machine.begin + index, STEPS)
-        reference.observe(program.metrics[machine.metric], report, step, states[0])
-        vector.observe(program.metrics[machine.metric], report, step, states[1])
+        evaluator.observe(program.metrics[machine.metric], report, step, state)
         if compiled:
-            compiled.observe(machine.metric, report, step, states[2])
-            assert bits(states[2]) == bits(states[0]), program.listing()
-    compare()
+            compiled.observe(machine.metric, report, step, copy)
+            assert bits(copy) == bits(state), program.listing()
+    if program.machines:
+        compare()
 
 
 def bits(values: Any) -> list[bytes]:
