@@ -148,10 +148,10 @@ class Binder(Scope):
         name = node.function
         primitive = SEGMENTS.get(name)
         if isinstance(primitive, Structure):
-            outer, self.repeating = self.repeating, True
-            arguments, _ = bind_arguments(self, node, primitive)
+            outer, self.repeating = self.repeating, self.repeating or primitive.has_body
+            arguments, length = bind_arguments(self, node, primitive)
             self.repeating = outer
-            return BoundStructure(primitive, arguments, node)
+            return BoundStructure(primitive, arguments, length, node)
         if isinstance(primitive, Segment):
             arguments, length = bind_arguments(self, node, primitive)
             return BoundSegment(primitive, arguments, length, node)
@@ -234,7 +234,7 @@ class Binder(Scope):
             until = takes_until(one)
             if open_part and until is not None:
                 raise ScheduleError("E0408", "`until` after `rest` leaves both open", until.span)
-            if takes_rest(one):
+            if takes_rest(one) is not None:
                 if open_part:
                     raise ScheduleError("E0408", "`rest` is used twice in one sequence", part.span)
                 open_part = True
@@ -272,8 +272,13 @@ class Binder(Scope):
             message = "a metric-driven modifier inside `repeat` would need one state per round"
             fix = f"repeat(3, cosine(9)) | {right.function}()"
             raise ScheduleError("E0606", message, right.span, fix)
-        arguments, _ = bind_arguments(self, right, primitive)
-        return BoundModified(primitive, arguments, body, node)
+        arguments, length = bind_arguments(self, right, primitive)
+        if length is not None and (rest := takes_rest(body)) is not None:
+            message = f"`rest` has no meaning on the left of `{right.function}`, which says where the schedule ends"
+            raise ScheduleError(
+                "E0407", message, rest.span, f"give the length to one of them: `| {right.function}(rest)`"
+            )
+        return BoundModified(primitive, arguments, length, body, node)
 
 
 def _spelled_out(node: tree.Node, value: Value) -> str | None:

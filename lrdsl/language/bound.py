@@ -46,6 +46,7 @@ class BoundStructure:
 
     primitive: Structure
     arguments: Argued
+    length: Length | None
     node: Node
 
 
@@ -72,6 +73,7 @@ class BoundModified:
 
     primitive: Modifier
     arguments: Argued
+    length: Length | None  # of `take`, which has one of its own
     body: "Bound"
     node: Pipe
 
@@ -79,21 +81,20 @@ class BoundModified:
 Bound = BoundSegment | BoundStructure | BoundSequence | BoundPointwise | BoundModified
 
 
-def takes_rest(bound: Any) -> bool:
-    """Does the length of `bound` depend on what its sequence leaves?"""
-    if isinstance(bound, BoundSegment):
-        return bound.length is not None and bound.length.kind == "rest"
-    if isinstance(bound, BoundSequence):
-        return any(takes_rest(part) for part in bound.parts)
-    if isinstance(bound, BoundPointwise):
-        return any(takes_rest(part) for part in bound.operands)
-    return isinstance(bound, BoundModified) and takes_rest(bound.body)
+def takes_rest(bound: Any) -> Node | None:
+    """The first part of `bound` that is as long as its sequence leaves it."""
+    return _open(bound, "rest")
 
 
 def takes_until(bound: Any) -> Node | None:
-    """The first segment in `bound` that ends at a written position."""
-    if isinstance(bound, BoundSegment):
-        return bound.node if bound.length is not None and bound.length.kind == "until" else None
+    """The first part of `bound` that ends at a written position."""
+    return _open(bound, "until")
+
+
+def _open(bound: Any, kind: str) -> Node | None:
+    own = getattr(bound, "length", None)
+    if own is not None:
+        return bound.node if own.kind == kind else None
     parts: tuple[Any, ...] = ()
     if isinstance(bound, BoundSequence):
         parts = bound.parts
@@ -101,4 +102,4 @@ def takes_until(bound: Any) -> Node | None:
         parts = bound.operands
     elif isinstance(bound, BoundModified):
         parts = (bound.body,)
-    return next((found for part in parts if (found := takes_until(part)) is not None), None)
+    return next((found for part in parts if (found := _open(part, kind)) is not None), None)

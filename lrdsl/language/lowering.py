@@ -42,7 +42,7 @@ def _lower(
     start = symbol("base") if base is None else const(base)
     entry = start if prev is None else const(prev)
     stop = None if total is None else Fraction(total)
-    stretch = Place(memory, STEP, Fraction(0), stop, entry, start, whole).put(bound)
+    stretch = Place(memory, STEP, Fraction(0), stop, entry, start, whole, total).put(bound)
     if stretch.end == 0:
         raise ScheduleError("E0406", "the whole schedule has no steps", whole.span)
     roots = [(piece.begin, piece.value) for piece in stretch.pieces]

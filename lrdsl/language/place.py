@@ -5,7 +5,7 @@ gives back a `Stretch`. Primitives are called here, with where they stand and wh
 were given, and trace themselves.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -27,7 +27,8 @@ from lrdsl.language.memory import Memory, TracedMachine
 from lrdsl.language.printer import render
 from lrdsl.primitives.at import At
 from lrdsl.primitives.observed import State
-from lrdsl.primitives.signature import PREV, ObservedModifier, Primitive
+from lrdsl.primitives.signature import PREV, SEGMENTS, ObservedModifier, Primitive, Reshaping
+from lrdsl.primitives.stage import Part
 from lrdsl.program import expr as f
 from lrdsl.program.expr import REPORT, STEP, Expr, const, substitute
 from lrdsl.program.program import FOREVER, STEPS
@@ -53,7 +54,8 @@ class Place:
     """Where a schedule stands: a position on a clock, and the rates that reach it.
 
     `stop` is where the enclosing sequence must end, for `rest`; None if nothing says so. `pace` is how many steps of
-    the schedule's own clock one step of this clock takes: a stretched round's is slower.
+    the schedule's own clock one step of this clock takes: a stretched round's is slower. `total` is the length of the
+    run; `absolute` says that this clock is the run's and the position is where the schedule will stand.
     """
 
     memory: Memory
@@ -63,6 +65,8 @@ class Place:
     prev: Any
     base: Any
     origin: tree.Node
+    total: int | None = None
+    absolute: bool = True
     pace: Any = 1.0
 
     @property
@@ -74,9 +78,20 @@ class Place:
         """The schedule's own clock when this clock shows `step`."""
         return const(step) if self.clock is STEP else STEP - (self.clock - step) * self.pace
 
+    def at(self, value: Expr, step: Any) -> Expr:
+        """`value` when this clock shows `step`, a plain or a traced number."""
+        shown = step if isinstance(step, Expr) else const(step)
+        own = shown if self.clock is STEP else STEP - (self.clock - shown) * self.pace
+        return substitute(value, {"step": own, self.clock.payload: shown})
+
+    def earlier(self, steps: int) -> "Place":
+        """The same place, so many steps to the left."""
+        return replace(self, position=self.position - steps)
+
     def lower(self, body: Bound, *, clock: Expr, pace: Any, prev: Expr, base: Expr) -> Stretch:
         """`body` from step 0 of a clock of its own."""
-        there = replace(self, clock=clock, pace=pace, position=Fraction(0), stop=None, prev=prev, base=base)
+        here = replace(self, clock=clock, pace=pace, prev=prev, base=base)
+        there = replace(here, position=Fraction(0), stop=None, absolute=False)
         return there.put(body)
 
     def put(self, bound: Bound) -> Stretch:
@@ -91,32 +106,56 @@ class Place:
             case BoundModified():
                 return self._modified(bound)
             case BoundStructure():
-                arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
-                here = replace(self, origin=bound.node)
-                made: Stretch = _spanned(bound.node, lambda: bound.primitive.function(here, **arguments))
-                return _bounded(made, bound.node)
+                return self._structure(bound)
         raise AssertionError(bound)
+
+    def rewrite(self, parts: Sequence[Part]) -> Stretch:
+        """Segments one after another, as if the text had them; their place in it is that of the call here."""
+        stretches: list[Stretch] = []
+        here = self
+        for part in parts:
+            primitive, end = SEGMENTS[part.segment], here.position + part.n
+            given = {p.python: p.default for p in primitive.parameters} | dict(part.arguments)
+            arguments = {name: here._filled(value) for name, value in given.items()}
+            node = _spelled_out(primitive, half_up(end) - here.begin, part.arguments, self.origin)
+            stretch = here._run(primitive, arguments, end, node)
+            stretches.append(stretch)
+            here = replace(here, position=stretch.exact, prev=stretch.out)
+        return join(stretches)
 
     # --- one segment ------------------------------------------------------------------------------------------
 
     def _segment(self, bound: BoundSegment) -> Stretch:
         exact = self._end(bound.length, bound.node) if bound.length else self.position
+        arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
+        if half_up(exact) > self.begin:
+            self._not_frozen(bound, arguments)
+        return _bounded(self._run(bound.primitive, arguments, exact, bound.node), bound.node)
+
+    def _run(self, primitive: Primitive, arguments: dict[str, Any], exact: Fraction, node: tree.Node) -> Stretch:
+        """A segment's formula from here to `exact`."""
         begin, end = self.begin, FOREVER if exact == WITHOUT_END else half_up(exact)
         n = float("inf") if end == FOREVER else end - begin
-        arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
-        if bound.length:
+        if primitive.length:
             arguments["n"] = n
-        self._not_frozen(bound, arguments, n)
 
         def formula(t: Any, step: Expr) -> Expr:
-            value = bound.primitive.function(At(t, n, self.prev, self.base, step), **arguments)
+            value = primitive.function(At(t, n, self.prev, self.base, step), **arguments)
             return value if isinstance(value, Expr) else const(value)
 
         t = self.clock - begin if begin else self.clock
-        value = _spanned(bound.node, lambda: formula(t, STEP))
-        out = value if end == FOREVER else _spanned(bound.node, lambda: formula(const(n), self.now(end)))
-        pieces = (Piece(begin, end, value, out, bound.node),) if end > begin else ()
-        return _bounded(Stretch(pieces, begin, end, exact, out), bound.node)
+        value = _spanned(node, lambda: formula(t, STEP))
+        out = value if end == FOREVER else _spanned(node, lambda: formula(const(n), self.now(end)))
+        pieces = (Piece(begin, end, value, out, node),) if end > begin else ()
+        return Stretch(pieces, begin, end, exact, out)
+
+    def _structure(self, bound: BoundStructure) -> Stretch:
+        arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
+        if bound.length:
+            arguments["n"] = self._end(bound.length, bound.node) - self.position
+        here = replace(self, origin=bound.node)
+        made: Stretch = _spanned(bound.node, lambda: bound.primitive.function(here, **arguments))
+        return _bounded(made, bound.node)
 
     def _end(self, length: Length, node: tree.Node) -> Fraction:
         if length.kind == "inf":
@@ -135,29 +174,30 @@ class Place:
         return self.stop
 
     def _arguments(self, primitive: Primitive, argued: Argued, node: tree.Node) -> dict[str, Any]:
-        symbols: dict[str | int, Any] = {"base": self.base, "prev": self.prev}
-
-        def fill(value: Any) -> Any:
-            if isinstance(value, tuple):
-                return tuple(fill(entry) for entry in value)
-            return substitute(value, symbols) if isinstance(value, Expr) else value
-
         filled: dict[str, Any] = {}
         for parameter in primitive.parameters:
             if parameter.python in argued.values:
                 value = argued.values[parameter.python]
                 if parameter.kind.name in ("rate", "rates"):
-                    value = fill(value)
+                    value = self._filled(value)
                     span = argued.spans.get(parameter.name, node.span)
                     for entry in value if isinstance(value, tuple) else (value,):
                         _check_rate(entry, parameter.name, primitive.name, parameter.kind.above == 0, span)
                 filled[parameter.python] = value
         return filled
 
-    def _not_frozen(self, bound: BoundSegment, arguments: Mapping[str, Any], n: float) -> None:
+    def _filled(self, value: Any) -> Any:
+        """A rate, or a list of them, with the base and prev of this place."""
+        if isinstance(value, tuple):
+            return tuple(self._filled(entry) for entry in value)
+        return substitute(value, {"base": self.base, "prev": self.prev}) if isinstance(value, Expr) else value
+
+    def _not_frozen(self, bound: BoundSegment, arguments: Mapping[str, Any]) -> None:
         """E0608: a decay from 0 to 0 is a run that silently learns nothing."""
-        start = bound.primitive.parameter("from")
-        if start is None or start.default is not PREV or n == 0 or _known(self.base) == 0.0:
+        start, end = bound.primitive.parameter("from"), bound.primitive.parameter("to")
+        if start is None or start.default is not PREV or _known(self.base) == 0.0:
+            return
+        if end is not None and end.required:  # whoever had to write 0 there means it
             return
         fixed = arguments.get("values") is None and _known(arguments["from_"]) == 0.0
         if fixed and _known(arguments.get("to", 0.0)) == 0.0:
@@ -172,7 +212,7 @@ class Place:
         here = self
         for index, part in enumerate(bound.parts):
             stop = self.stop
-            if stop is not None and takes_rest(part):
+            if stop is not None and takes_rest(part) is not None:
                 stop -= sum((here._measure(later) for later in bound.parts[index + 1 :]), Fraction(0))
                 if stop < here.position:
                     raise self._overfull(bound, part, here.position, stop)
@@ -189,9 +229,8 @@ class Place:
 
     def _measure(self, bound: Bound) -> Fraction:
         """How long a later part is: placed on trial, without knowing what flows into it."""
-        trial = replace(
-            self, memory=Memory(), position=Fraction(0), prev=f.symbol("prev"), base=f.symbol("base"), stop=None
-        )
+        prev, base = f.symbol("prev"), f.symbol("base")
+        trial = replace(self, memory=Memory(), prev=prev, base=base, position=Fraction(0), stop=None, absolute=False)
         stretch = trial.put(bound)
         return Fraction(0) if stretch.endless else stretch.exact
 
@@ -224,8 +263,10 @@ class Place:
         return _bounded(combine(operands, operation, lambda *pieces: _combined(bound, pieces)), bound.node)
 
     def _modified(self, bound: BoundModified) -> Stretch:
-        body = self.put(bound.body)
         primitive, call = bound.primitive, bound.node.right
+        if isinstance(primitive, Reshaping):
+            return self._reshaped(bound, primitive)
+        body = self.put(bound.body)
         arguments = self._arguments(primitive, bound.arguments, call)
         if not isinstance(primitive, ObservedModifier):
             return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
@@ -238,6 +279,20 @@ class Place:
         self.memory.machines.append(TracedMachine(metric, body.begin, body.end, slot, traced))
         return body.map(lambda v: primitive.modified(v, cells, arguments), call)
 
+    def _reshaped(self, bound: BoundModified, primitive: Reshaping) -> Stretch:
+        call, machines = bound.node.right, self.memory.machines
+        first = len(machines)
+        arguments = self._arguments(primitive, bound.arguments, call)
+        if bound.length is not None:
+            arguments["n"] = self._end(bound.length, call) - self.position
+        here = replace(self, origin=call)
+        made: Stretch = _spanned(call, lambda: primitive.function(here, bound.body, **arguments))
+        for index in range(first, len(machines)):  # reports are heard where the left side still runs
+            machine = machines[index]
+            begin = max(machine.begin, made.begin)
+            machines[index] = replace(machine, begin=begin, end=max(begin, min(machine.end, made.end)))
+        return _bounded(made, bound.node)
+
 
 def _known(value: Any) -> float | None:
     return value.constant if isinstance(value, Expr) else value
@@ -249,6 +304,21 @@ def _check_rate(value: Any, name: str, primitive: str, positive: bool, span: Spa
         raise ScheduleError("E0607", f"`{name}` of `{primitive}` is negative ({known:g})", span)
     if known is not None and positive and not known > 0:
         raise ScheduleError("E0605", f"`{name}` of `{primitive}` must be greater than 0, got {known:g}", span)
+
+
+def _spelled_out(primitive: Primitive, n: int, rates: Mapping[str, Any], call: tree.Node) -> tree.Node:
+    """A segment of a rewrite as it would be written; if a rate has no number yet, the `call` it came from."""
+    arguments = []
+    for parameter in primitive.parameters:
+        if parameter.kind.name == "steps":
+            arguments.append(tree.Argument(tree.Number(Fraction(n))))
+        elif parameter.python in rates:
+            rate = _known(rates[parameter.python])
+            if rate is None:
+                return call
+            shown = tree.Number(Fraction(repr(float(rate))))
+            arguments.append(tree.Argument(shown, None if parameter.required else parameter.name))
+    return tree.Call(primitive.name, tuple(arguments), span=call.span)
 
 
 def _spanned(node: tree.Node, make: Callable[[], Any]) -> Any:

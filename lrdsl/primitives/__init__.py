@@ -1,6 +1,17 @@
 """What a schedule means: every primitive, one function each."""
 
-from lrdsl.primitives import cycles, decays, modifiers, observed, ramps
+from lrdsl.primitives import cycles, decays, modifiers, observed, ramps, reshaping, rewrites, staircases
 from lrdsl.primitives.signature import MODIFIERS, SEGMENTS
 
-__all__ = ["MODIFIERS", "SEGMENTS", "cycles", "decays", "modifiers", "observed", "ramps"]
+__all__ = [
+    "MODIFIERS",
+    "SEGMENTS",
+    "cycles",
+    "decays",
+    "modifiers",
+    "observed",
+    "ramps",
+    "reshaping",
+    "rewrites",
+    "staircases",
+]

@@ -1,36 +1,161 @@
-"""Segments that run another schedule again and again, on a clock of their own."""
+"""Segments that come round: one cycle, many triangles, and any schedule again and again on a clock of its own."""
 
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 from lrdsl.errors import ScheduleError
-from lrdsl.primitives.signature import INF, Body, Multiple, NonNegative, Times, structure
-from lrdsl.program.expr import const, floor, fresh, power, round_index, round_start, substitute
+from lrdsl.primitives.at import At
+from lrdsl.primitives.ramps import between
+from lrdsl.primitives.signature import (
+    BASE,
+    ENDLESS,
+    INF,
+    PREV,
+    Body,
+    Derived,
+    Multiple,
+    NonNegative,
+    OneCycleShape,
+    Period,
+    Positive,
+    Rate,
+    Ratio,
+    Steps,
+    Times,
+    segment,
+    structure,
+)
+from lrdsl.primitives.stage import Stage
+from lrdsl.program.expr import (
+    const,
+    expm1,
+    floor,
+    fresh,
+    log,
+    power,
+    round_index,
+    round_start,
+    select,
+    sinpi,
+    square,
+    substitute,
+)
 from lrdsl.program.program import FOREVER, STEPS
 from lrdsl.program.stretch import Piece, Stretch, half_up
 
-
-class Stage(Protocol):
-    """Where a structural primitive stands, and how it lowers what it was given: what ``language/place.py`` offers."""
-
-    clock: Any
-    position: Fraction
-    pace: Any
-    begin: int
-    prev: Any
-    base: Any
-    origin: Any
-
-    def now(self, step: int) -> Any:
-        """The schedule's own clock when this clock shows `step`."""
-        ...
-
-    def lower(self, body: Any, *, clock: Any, pace: Any, prev: Any, base: Any) -> Stretch:
-        """`body` from step 0 of `clock`."""
-        ...
+START: Any = Derived("peak/25", lambda known: known["peak"] / 25.0)
+END: Any = Derived("start/10000", lambda known: known["start"] / 10_000.0)
+AS_UP: Any = Derived("up", lambda known: known["up"])
 
 
-@structure
+@segment()
+def onecycle(
+    at: At,
+    n: Steps,
+    peak: Rate = BASE,
+    up: Ratio = 0.3,
+    start: Rate = START,
+    end: Rate = END,
+    shape: OneCycleShape = "cosine",
+) -> Any:
+    """One rise to a peak and one fall far below the start.
+
+        lr(t) = start + (peak - start) * g(t / (up*n - 1)),                  t <= up*n - 1
+        lr(t) = peak + (end - peak) * g((t - (up*n - 1)) / (n - up*n)),      t <= n - 1
+
+    with g(u) = (1 - cos(pi u))/2 (cosine) or u (linear); the bounds are real numbers.
+
+    First step: ``start``. At t = n - 1 already: ``end``, held.
+
+    Args:
+        n: Length, in optimizer steps.
+        peak: Highest learning rate.
+        up: Share of the length that the rise takes, between 0 and 1; more than one step.
+        start: Learning rate at the start.
+        end: Learning rate at the end.
+        shape: ``cosine`` or ``linear``.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("onecycle(100, up=0.25, start=0, end=0)", base_lr=1.0)
+        >>> schedule.lr(0), schedule.lr(12), schedule.lr(24), schedule.lr(99)
+        (0.0, 0.5, 1.0, 0.0)
+
+    Raises:
+        ScheduleError: The rise takes one step or less.
+
+    Source: torch ``OneCycleLR``; Smith & Topin 2018, https://arxiv.org/abs/1708.07120
+    """
+    if not up * at.n > 1:
+        raise ScheduleError("E0601", f"`up` times `n` of `onecycle` must be greater than 1, got {up * at.n:g}")
+    # What rounding takes from the top's place is kept: next to the top it would be all that is left.
+    exact = Fraction(up) * int(at.n) - 1
+    top, fall = float(exact), float(at.n - 1 - exact)
+    tail = float(exact - Fraction(top))
+
+    def ease(w: Any) -> Any:
+        return square(sinpi(w / 2)) if shape == "cosine" else w
+
+    rising = between(start, peak, ease(((top - at.t) + tail) / top), ease(at.t / top))
+    falling = between(peak, end, ease((at.n - 1.0 - at.t) / fall), ease(((at.t - top) - tail) / fall))
+    return select(at.t >= at.n - 1.0, end, select(at.t <= top, rising, falling))
+
+
+@segment()
+def cyclic(
+    at: At,
+    up: Period,
+    to: Rate,
+    from_: Rate = PREV,
+    down: Period = AS_UP,
+    gain: NonNegative = 1,
+    gamma: Positive = 1,
+    n: Steps = ENDLESS,
+) -> Any:
+    """Triangles: up to ``to`` and down to ``from``, again and again.
+
+        lr(t) = from + (to - from) * w * gain**c * gamma**t
+
+    with c = floor(t / (up + down)), x = t - c*(up + down), and w = x/up while x <= up, then (up + down - x)/down.
+
+    First step: ``from``. After ``n`` steps: the formula at t = n, held.
+
+    Args:
+        up: Steps from ``from`` to ``to``, at least 1.
+        to: Learning rate at the top.
+        from: Learning rate at the bottom. Default: where the segment on the left ended.
+        down: Steps back, at least 1.
+        gain: Each triangle is this many times as high as the one before.
+        gamma: Factor of the height per step.
+        n: Length, in optimizer steps. Default: for ever.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("cyclic(4, from=0, to=1x, down=2, gain=0.5)", base_lr=1.0)
+        >>> schedule.lr(2), schedule.lr(4), schedule.lr(5), schedule.lr(6), schedule.lr(10)
+        (0.5, 1.0, 0.5, 0.0, 0.5)
+
+    Source: torch ``CyclicLR`` (triangular; triangular2: gain 0.5; exp_range: gamma); Smith 2017,
+    https://arxiv.org/abs/1506.01186
+    """
+    period = up + down
+    round_ = floor(at.t / period)
+    x = at.t - round_ * period
+    climbing = x <= up
+    height = power(gain, round_) * power(gamma, at.t)
+    passed = select(climbing, x / up, (period - x) / down)
+    left = select(climbing, (up - x) / up, (x - up) / down)
+    return between(from_, to, left + passed * _lost(gain, round_, gamma, at.t), passed * height)
+
+
+def _lost(gain: float, round_: Any, gamma: float, t: Any) -> Any:
+    """``1 - gain**round * gamma**t``, with all its digits where that is near 0."""
+    if gain == 0.0:
+        return 1.0 - power(gain, round_) * power(gamma, t)
+    return -expm1(log(gain) * round_ + log(gamma) * t)
+
+
+@structure()
 def repeat(stage: Stage, times: Times, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -> Stretch:
     """Run a schedule several times: restarts.
 
@@ -56,7 +181,7 @@ def repeat(stage: Stage, times: Times, body: Body, mult: Multiple = 1, gain: Non
     return _rounds(stage, times, body, mult, gain)
 
 
-@structure
+@structure()
 def cycle(stage: Stage, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -> Stretch:
     """Run a schedule for ever: `repeat` without an end.
 

@@ -1,26 +1,10 @@
 """Segments that go on for ever unless ``n`` ends them, at the value of their formula."""
 
-import itertools
-from collections.abc import Sequence
 from typing import Any
 
-from lrdsl.errors import ScheduleError
 from lrdsl.primitives.at import At
-from lrdsl.primitives.signature import (
-    ENDLESS,
-    PREV,
-    Formula,
-    NonNegative,
-    Period,
-    Positions,
-    Positive,
-    Rate,
-    Rates,
-    Span,
-    Steps,
-    segment,
-)
-from lrdsl.program.expr import Expr, const, floor, power, select, sqrt, substitute
+from lrdsl.primitives.signature import ENDLESS, PREV, Flag, Formula, NonNegative, Positive, Rate, Span, Steps, segment
+from lrdsl.program.expr import Expr, const, floor, minimum, power, sqrt, substitute
 
 
 @segment()
@@ -45,94 +29,6 @@ def exponential(at: At, gamma: Positive, every: Span = 1, from_: Rate = PREV, n:
     Source: torch ``ExponentialLR``, keras ``ExponentialDecay``.
     """
     return from_ * power(gamma, at.t, over=every)
-
-
-@segment()
-def step(at: At, every: Period, gamma: Positive = 0.1, from_: Rate = PREV, n: Steps = ENDLESS) -> Any:
-    """Staircase: one factor every ``every`` steps.
-
-        lr(t) = from * gamma**floor(t / every)
-
-    First step: ``from``. After ``n`` steps: the formula at t = n, held.
-
-    Args:
-        every: Steps between two cuts, at least 1.
-        gamma: Factor of each cut.
-        from: Learning rate at the start. Default: where the segment on the left ended.
-        n: Length, in optimizer steps. Default: for ever.
-
-    Example:
-        >>> import lrdsl
-        >>> schedule = lrdsl.compile("step(30, gamma=0.5)", base_lr=1.0)
-        >>> schedule.lr(29), schedule.lr(30), schedule.lr(60)
-        (1.0, 0.5, 0.25)
-
-    Source: torch ``StepLR``.
-    """
-    return from_ * power(gamma, floor(at.t / every))
-
-
-@segment()
-def multistep(
-    at: At,
-    at_: Positions,
-    gamma: Positive = 0.1,
-    values: Rates = None,
-    from_: Rate = PREV,
-    n: Steps = ENDLESS,
-) -> Any:
-    """A cut at each milestone, or a value between milestones.
-
-        lr(t) = from * gamma**k   or   values[k],   k = number of milestones <= t
-
-    First step: ``from`` or ``values[0]``. A milestone written twice counts twice. After ``n`` steps: the formula
-    at t = n, held.
-
-    Args:
-        at: Milestones, counted from the segment's start, not decreasing.
-        gamma: Factor of each cut.
-        values: Rates between the milestones, one more than there are milestones; replaces ``gamma`` and ``from``.
-        from: Learning rate at the start. Default: where the segment on the left ended.
-        n: Length, in optimizer steps. Default: for ever.
-
-    Example:
-        >>> import lrdsl
-        >>> schedule = lrdsl.compile("multistep([10, 20], values=[1x, 2e-4, 0.1x])", base_lr=1e-3)
-        >>> schedule.lr(9), schedule.lr(10), schedule.lr(20)
-        (0.001, 0.0002, 0.0001)
-
-    Raises:
-        ScheduleError: Milestones that decrease or are never reached, or a wrong number of values.
-
-    Source: torch ``MultiStepLR``, keras ``PiecewiseConstantDecay`` (there a milestone belongs to the left).
-    """
-    for earlier, later in itertools.pairwise(at_):
-        if later < earlier:
-            raise ScheduleError("E0602", f"`at` must not decrease: {later} comes after {earlier}")
-    late = next((milestone for milestone in at_ if milestone >= at.n), None)
-    if late is not None:
-        raise ScheduleError("E0604", f"milestone {late} is never reached: the segment has {at.n:g} steps")
-    if values is None:
-        return from_ * power(gamma, _count([at.t >= milestone for milestone in at_]))
-    if len(values) != len(at_) + 1:
-        raise ScheduleError("E0603", f"`values` needs {len(at_) + 1} entries, got {len(values)}")
-    return _choose(at.t, at_, values)
-
-
-def _count(answers: Sequence[Any]) -> Any:
-    """How many answers are yes: a balanced sum, so that a thousand milestones do not nest a thousand deep."""
-    if len(answers) == 1:
-        return answers[0] * 1.0
-    middle = len(answers) // 2
-    return _count(answers[:middle]) + _count(answers[middle:])
-
-
-def _choose(t: Any, at: Sequence[int], values: Sequence[Any]) -> Any:
-    if not at:
-        return values[0]
-    middle = len(at) // 2
-    left = _choose(t, at[:middle], values[: middle + 1])
-    return select(t < at[middle], left, _choose(t, at[middle + 1 :], values[middle + 1 :]))
 
 
 @segment()
@@ -181,6 +77,61 @@ def inverse_time(at: At, rate: NonNegative, every: Span = 1, from_: Rate = PREV,
     Source: keras ``InverseTimeDecay``; Robbins & Monro 1951, https://doi.org/10.1214/aoms/1177729586
     """
     return from_ / (1.0 + rate * at.t / every)
+
+
+@segment()
+def noam(at: At, d_model: Positive, warmup: Span, n: Steps = ENDLESS) -> Any:
+    """Linear warm-up, then the inverse square root of time: the Transformer's schedule.
+
+        lr(t) = base * d_model**-0.5 * min(t**-0.5, t * warmup**-1.5),   0 at t = 0
+
+    First step: 0. After ``n`` steps: the formula at t = n, held. It scales base, whatever rate it is entered at. The
+    paper counts from 1: append ``| skip(1)``.
+
+    Args:
+        d_model: Width of the model, above 0.
+        warmup: Steps (or a duration) to the peak, base / sqrt(d_model * warmup).
+        n: Length, in optimizer steps. Default: for ever.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("noam(4, warmup=100)", base_lr=1.0)
+        >>> schedule.lr(0), schedule.lr(50), schedule.lr(100), schedule.lr(400)
+        (0.0, 0.025, 0.05, 0.025)
+
+    Source: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
+    """
+    falling, peak = 1.0 / sqrt(d_model * at.t), 1.0 / sqrt(d_model * warmup)
+    return at.base * minimum(falling, peak * (at.t / warmup))
+
+
+@segment()
+def range_test(
+    at: At, every: Span, rate: NonNegative = 1, from_: Rate = PREV, staircase: Flag = False, n: Steps = ENDLESS
+) -> Any:
+    """Rise until training breaks, to find out what rate is too large.
+
+        lr(t) = from * (1 + rate * q),   q = t / every, or floor(t / every) if staircase
+
+    First step: ``from``. After ``n`` steps: the formula at t = n, held.
+
+    Args:
+        every: Steps (or a duration) in which the rate grows by ``rate`` times ``from``.
+        rate: How much it grows, in multiples of ``from``, not negative.
+        from: Learning rate at the start. Default: where the segment on the left ended.
+        staircase: Grow in jumps, once per ``every``.
+        n: Length, in optimizer steps. Default: for ever.
+
+    Example:
+        >>> import lrdsl
+        >>> schedule = lrdsl.compile("range_test(100, from=0.25x, rate=2)", base_lr=1.0)
+        >>> schedule.lr(0), schedule.lr(50), schedule.lr(100)
+        (0.25, 0.5, 0.75)
+
+    Source: DeepSpeed ``LRRangeTest``; Smith 2017, https://arxiv.org/abs/1506.01186
+    """
+    passed = floor(at.t / every) if staircase else at.t / every
+    return from_ * (1.0 + rate * passed)
 
 
 @segment()

@@ -1,10 +1,13 @@
 """Segments that run from one rate to another, and stay there."""
 
+from fractions import Fraction
 from typing import Any
 
+from lrdsl.errors import ScheduleError
 from lrdsl.primitives.at import At
-from lrdsl.primitives.signature import BASE, ENDLESS, PREV, Positive, PositiveRate, Rate, Shape, Steps, segment
-from lrdsl.program.expr import Expr, expm1, log, log1p, maximum, minimum, mix, select, sinpi, sqrt, square
+from lrdsl.primitives.signature import BASE, ENDLESS, PREV, Number, Positive, PositiveRate, Rate, Shape, Steps, segment
+from lrdsl.program.elementary import two_product, two_sum
+from lrdsl.program.expr import Expr, exp, expm1, log, log1p, maximum, minimum, mix, select, sinpi, sqrt, square
 from lrdsl.program.expr import power as raised
 
 
@@ -188,6 +191,49 @@ def geometric(at: At, n: Steps, to: PositiveRate, from_: PositiveRate = PREV) ->
     Source: fastai ``SchedExp``; Smith 2017 (range test), https://arxiv.org/abs/1506.01186
     """
     return select(at.u >= 1.0, to, from_ * raised(to / from_, at.t, over=at.n)) if at.n else to
+
+
+@segment(alias={"min": "to"})
+def tanh(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV, lb: Number = -7, ub: Number = 3) -> Any:
+    """Hyperbolic tangent decay from near the incoming learning rate to near ``to``.
+
+        lr(t) = to + (from - to) * (1 - tanh(lb * (n - t)/n + ub * t/n)) / 2,   0 <= t < n
+
+    First step: near ``from``. After ``n`` steps: near ``to`` (the formula at t = n), held.
+
+    Args:
+        n: Length, in optimizer steps.
+        to: Learning rate that the end approaches. Also written ``min``.
+        from: Learning rate that the start approaches. Default: where the segment on the left ended.
+        lb: Argument of tanh at the start.
+        ub: Argument of tanh at the end, above ``lb``.
+
+    Example:
+        >>> import lrdsl
+        >>> lrdsl.compile("tanh(100, lb=-5, ub=5)", base_lr=1.0).lr(50)
+        0.5
+
+    Raises:
+        ScheduleError: ``lb`` is not below ``ub``.
+
+    Source: timm ``TanhLRScheduler``; Hsueh et al. 2019, https://arxiv.org/abs/1806.01593
+    """
+    if not lb < ub:
+        raise ScheduleError("E0601", f"`lb` of `tanh` must be below `ub`, got {lb:g} and {ub:g}")
+    # (1 - tanh x)/2 = 1 / (1 + exp 2x), which does not cancel; exp needs more digits of 2x than a double holds.
+    x, low = _line(2 * Fraction(lb), 2 * Fraction(ub), at)
+    return between(from_, to, 1.0 / (1.0 + exp(x) * (1.0 + low)), 1.0 / (1.0 + exp(-x) * (1.0 - low)))
+
+
+def _line(start: Fraction, end: Fraction, at: At) -> tuple[Any, Any]:
+    """From `start` to `end` over the segment, as an unevaluated sum of two doubles."""
+    if not at.n:
+        return float(end), 0.0
+    slope = (end - start) / int(at.n)
+    high = float(slope)
+    climbed, lost = two_product(at.t, high)
+    value, error = two_sum(float(start), climbed)
+    return value, error + (lost + at.t * float(slope - Fraction(high)))
 
 
 @segment()

@@ -8,6 +8,7 @@ do, so adding a primitive changes nothing else.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -44,10 +45,16 @@ class Kind:
 # What the formula function receives is the first argument of Annotated.
 Steps = Annotated[int, Kind("steps")]
 """The length of a segment, in whole steps; `until=` may stand for it."""
+ExactSteps = Annotated[Fraction, Kind("steps")]
+"""The same of a structure that is rewritten as other segments: not rounded yet."""
+Duration = Annotated[Fraction, Kind("duration")]
+"""A stretch of steps inside the segment, not rounded yet."""
 Period = Annotated[int, Kind("period")]
 """Whole steps, at least 1, rounded half-up."""
 Span = Annotated[float, Kind("real", above=0)]
 """Steps as an exact real number above 0."""
+Offset = Annotated[int, Kind("offset")]
+"""Whole steps, rounded half-up; may be 0."""
 Positions = Annotated[tuple[int, ...], Kind("positions")]
 """Whole steps inside the segment."""
 Rate = Annotated[Any, Kind("rate")]
@@ -59,6 +66,7 @@ Number = Annotated[float, Kind("number")]
 Positive = Annotated[float, Kind("number", above=0)]
 NonNegative = Annotated[float, Kind("number", least=0)]
 Ratio = Annotated[float, Kind("number", above=0, below=1)]
+Flag = Annotated[bool, Kind("flag")]
 Count = Annotated[int, Kind("whole", least=0)]
 Times = Annotated[int, Kind("times", least=1)]
 Multiple = Annotated[int, Kind("whole", least=1)]
@@ -66,6 +74,9 @@ Metric = Annotated[str, Kind("metric")]
 Body = Annotated[Any, Kind("schedule")]
 Formula = Annotated[Expr, Kind("formula")]
 Shape = Annotated[str, Kind("choice", words=("linear", "cosine", "log", "one_minus_sqrt"))]
+DecayShape = Annotated[str, Kind("choice", words=("linear", "cosine", "one_minus_sqrt"))]
+PointsShape = Annotated[str, Kind("choice", words=("linear", "cosine", "geometric"))]
+OneCycleShape = Annotated[str, Kind("choice", words=("cosine", "linear"))]
 Mode = Annotated[str, Kind("choice", words=("min", "max"))]
 ThresholdMode = Annotated[str, Kind("choice", words=("rel", "abs"))]
 
@@ -75,6 +86,22 @@ BASE: Any = symbol("base")
 """``1x``."""
 ENDLESS: Any = INF
 """Default of an ``n`` that may be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A default that depends on the arguments before it, or on base: ``Derived("peak/25", lambda known: …)``.
+
+    Attributes:
+        text: What signatures show.
+        of: From the arguments so far, by Python name, to the value.
+    """
+
+    text: str
+    of: Callable[[Mapping[str, Any]], Any]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +118,22 @@ class Parameter:
         """Must it be given?"""
         return self.default is inspect.Parameter.empty
 
+    def fallback(self, known: Mapping[str, Any]) -> Any:
+        """The value where none is given; `known` are the arguments before it, by Python name."""
+        return self.default.of(known) if isinstance(self.default, Derived) else self.default
+
     def __str__(self) -> str:
-        if self.required:
-            return self.name
-        if self.default is BASE:
-            return f"{self.name}=1x"
-        shown = "none" if self.default is None else f"{self.default:g}" if _is_number(self.default) else self.default
-        return f"{self.name}={shown}"
+        return self.name if self.required else f"{self.name}={_shown(self.default)}"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _shown(default: Any) -> str:
+    if default is None:
+        return "none"
+    if default is BASE:
+        return "1x"
+    if isinstance(default, bool):
+        return "true" if default else "false"
+    return f"{default:g}" if isinstance(default, int | float) else str(default)
 
 
 @dataclass(frozen=True)
@@ -141,9 +173,18 @@ class Segment(Primitive):
 class Structure(Primitive):
     """A segment that rewrites the clock or the tree: its function gets a `Stage` and gives a `Stretch`."""
 
+    @property
+    def has_body(self) -> bool:
+        """Does it run a schedule that it was given?"""
+        return any(p.kind.name == "schedule" for p in self.parameters)
+
 
 class Modifier(Primitive):
     """Maps the value of what stands on its left. The function takes that value first."""
+
+
+class Reshaping(Modifier):
+    """Changes when its left side runs: its function gets a `Site` and the left side, and gives a `Stretch`."""
 
 
 @dataclass(frozen=True)
@@ -187,17 +228,28 @@ def segment(*, alias: Mapping[str, str] | None = None) -> Callable[[F], F]:
     return register
 
 
-def structure(function: F) -> F:
+def structure(*, alias: Mapping[str, str] | None = None) -> Callable[[F], F]:
     """Register a structural segment: ``f(stage, arguments) -> Stretch``."""
-    name, parameters = _read(function, 1)
-    SEGMENTS[name] = Structure(name, function, parameters)
-    return function
+
+    def register(function: F) -> F:
+        name, parameters = _read(function, 1)
+        SEGMENTS[name] = Structure(name, function, parameters, MappingProxyType(dict(alias or {})))
+        return function
+
+    return register
 
 
 def modifier(function: F) -> F:
     """Register a pure modifier: ``f(value, arguments) -> Expr``."""
     name, parameters = _read(function, 1)
     MODIFIERS[name] = Modifier(name, function, parameters)
+    return function
+
+
+def reshaping(function: F) -> F:
+    """Register a modifier of time: ``f(site, body, arguments) -> Stretch``."""
+    name, parameters = _read(function, 2)
+    MODIFIERS[name] = Reshaping(name, function, parameters)
     return function
 
 
