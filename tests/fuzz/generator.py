@@ -144,7 +144,7 @@ class Generator:
 
     def of_kind(self, kind: Kind) -> str:
         match kind.name:
-            case "steps" | "period" | "real":
+            case "steps" | "duration" | "offset" | "period" | "real":
                 return self.duration()
             case "rate":
                 return self.rate()
