@@ -13,7 +13,8 @@ from lrdsl.language.context import TARGETS, Context, shown
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
 from lrdsl.language.script import bind_script
-from lrdsl.program.program import STEPS, Program
+from lrdsl.program.expr import bounded
+from lrdsl.program.program import NODES, STEPS, Program
 from lrdsl.syntax.builder import LANGUAGE
 from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Script
@@ -322,6 +323,7 @@ def compile(
     return bind(str.__str__(text), context)  # a plain str: a subclass may be equal to anything, and parses are kept
 
 
+@bounded(2 * NODES)
 def bind(text: str, context: Context) -> Schedule:
     """`compile` with a context that is already made."""
     script = parse(text)

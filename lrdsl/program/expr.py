@@ -8,6 +8,7 @@ folded at once, by the very function that the evaluators run.
 
 import itertools
 import math
+import operator
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -110,11 +111,12 @@ _BUDGET = _Budget()
 @contextmanager
 def bounded(nodes: int) -> Iterator[None]:
     """Refuse (E0907) to make or walk through more than so many nodes: a short text may ask for millions."""
-    outer, _BUDGET.left = _BUDGET.left, nodes
+    outer = _BUDGET.left
+    _BUDGET.left = allowed = min(nodes, outer)
     try:
         yield
     finally:
-        _BUDGET.left = outer
+        _BUDGET.left += outer - allowed
 
 
 def _spend(nodes: int) -> None:
@@ -191,15 +193,23 @@ def apply(operation: str, *operands: Scalar) -> Any:
 def substitute(root: Expr, symbols: Mapping[str | int, Expr]) -> Expr:
     """`root` with symbols (and ``step``) replaced by name, state by slot; what becomes constant folds."""
     done: dict[int, Expr] = {}
-    for node in postorder(root):
-        found = node
-        if node.operation in ("SYMBOL", "STEP", "STATE") and node.payload in symbols:
-            found = symbols[node.payload]
-        elif node.operands:
-            operands = tuple(done[id(x)] for x in node.operands)
-            if any(new is not old for new, old in zip(operands, node.operands, strict=True)):
-                found = _node(node.operation, *operands)
-        done[id(node)] = found
+    stack = [root]
+    while stack:  # the walk of `postorder`
+        node = stack[-1]
+        if id(node) not in done:
+            found = node
+            if node.operands:
+                waiting = [x for x in node.operands if id(x) not in done]
+                if waiting:
+                    stack.extend(reversed(waiting))
+                    continue
+                operands = [done[id(x)] for x in node.operands]
+                if not all(map(operator.is_, operands, node.operands)):
+                    found = _node(node.operation, *operands)
+            elif node.operation in ("SYMBOL", "STEP", "STATE"):
+                found = symbols.get(node.payload, node)
+            done[id(node)] = found
+        stack.pop()
     _spend(len(done))
     return done[id(root)]
 
