@@ -14,6 +14,7 @@ def unpack(data: bytes) -> Program:
 
     Raises:
         ValueError: The counts do not describe `data`. Whether the Program is sound is the verifier's business.
+        OverflowError: A metric has a number that Python cannot count to.
     """
     if len(data) < 8 * HEADER or len(data) % 8:
         raise ValueError("not words")
@@ -33,6 +34,7 @@ def unpack(data: bytes) -> Program:
     instructions = tuple((word & 0xFF, word >> 8) for word in words[at : at + code])
     numbers = struct.unpack(f"<{constants + state}d", data[8 * (at + code) :])
     metrics = range(1 + max((machine.metric for machine in machinery), default=-1))
+    len(metrics)
     slots = tuple(map(str, range(state)))
     first = numbers[constants:]
     return Program(table, machinery, instructions, numbers[:constants], first, slots, metrics, stack, locals_)  # type: ignore[arg-type]

@@ -96,6 +96,8 @@ def check_pack(data: bytes) -> bool:
         evaluator = VectorEvaluator(unpack(data))
     except ValueError:
         evaluator = None
+    except OverflowError:  # C++ compares metrics by number and needs no names
+        return False
     module = native.extension()
     if module is not None:
         try:
