@@ -4,13 +4,19 @@
 * ``csrc/golden.inc``: bits that a build of the evaluator must reproduce at import.
 * ``lrdsl/syntax/tables.json``: lark's parse tables.
 * ``docs/primitives.md``: signatures and docstrings of every primitive.
+* ``lrdsl/pages/*.md``: headings and messages in the pages of the diagnostic codes.
+* ``docs/diagnostics.md``: all of these pages.
 """
 
 import struct
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from lrdsl import pages
+from lrdsl.errors import CODES
+from lrdsl.pages import filling
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.program import elementary
 from lrdsl.program.opcodes import OPCODES
@@ -73,6 +79,8 @@ GENERATED: dict[Path, Callable[[], str]] = {
     ROOT / "csrc" / "golden.inc": golden,
     tables.path(): tables.generate,
     ROOT / "docs" / "primitives.md": primitives,
+    **{pages.path(code): partial(filling.filled, code) for code in CODES},
+    ROOT / "docs" / "diagnostics.md": filling.diagnostics,
 }
 
 

@@ -111,17 +111,18 @@ CODES: dict[str, str] = {
     "E0803": "unknown target or group",
     # Limits.
     "E0901": "nested too deep",
-    "E0902": "too many nodes",
+    "E0902": "the text is too large once every `let` is put in",
     "E0903": "a name or literal is too long",
     "E0904": "the text is too long",
     "E0905": "too many statements",
     "E0906": "a list is too long",
-    "E0907": "the Program is too large",
+    "E0907": "the schedule is too large once compiled",
 }
 
-
-LONGEST_LINE = 400
-"""Of a longer line a message shows only what is around the place."""
+_WIDEST = 100
+"""Characters of a line that a message shows."""
+_BEFORE = 40
+"""Of them, at most so many before the span."""
 
 
 class ScheduleError(ValueError):
@@ -192,19 +193,24 @@ def render(
     number = str(text.count("\n", 0, line_start) + 1)
     gutter = " " * len(number)
     line = _printable(text[line_start:line_end].removesuffix("\r"))
-    start, end = start - line_start, min(end, line_end) - line_start
-    if len(line) > LONGEST_LINE:
-        first = max(0, start - LONGEST_LINE // 2)
-        last = first + LONGEST_LINE
-        line = "…" * (first > 0) + line[first:last] + "…" * (last < len(line))
-        moved = first - (first > 0)
-        start, end = start - moved, min(end, last) - moved
+    line, start, end = _excerpt(line, start - line_start, min(end, line_end) - line_start)
     # Tabs stay tabs under the line, whatever width the terminal gives them.
     indent = "".join(c if c == "\t" else " " * _columns(c) for c in line[:start]) + " " * (start - len(line))
     carets = "^" * max(1, sum(map(_columns, line[start:end])))
     label = carets + (f" {hint}" if hint else "")
     place = [f"{gutter} --> {source}"] if source else []
     return "\n".join([head, *place, f"{gutter} |", f"{number} | {line}".rstrip(), f"{gutter} | {indent}{label}"])
+
+
+def _excerpt(line: str, start: int, end: int) -> tuple[str, int, int]:
+    """A long line is shown around its span only; where it is cut stands ``...``."""
+    if len(line) <= _WIDEST:
+        return line, start, end
+    first = max(0, min(start - _BEFORE, len(line) - _WIDEST))
+    last = first + _WIDEST
+    head, tail = "..." if first else "", "..." if last < len(line) else ""
+    shift = len(head) - first
+    return head + line[first:last] + tail, start + shift, min(end, last) + shift
 
 
 def _printable(line: str) -> str:

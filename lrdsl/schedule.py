@@ -10,6 +10,7 @@ from typing import Any
 from lrdsl import checks
 from lrdsl.errors import Note, ScheduleError
 from lrdsl.language.context import TARGETS, Context, shown
+from lrdsl.language.hints import suggestion
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
 from lrdsl.language.script import bind_script
@@ -72,7 +73,8 @@ class Schedule:
 
         given = np.asarray(steps if isinstance(steps, np.ndarray) else list(steps))
         if given.size and (given.ndim != 1 or given.dtype.kind not in "iu"):
-            raise ScheduleError("E0801", f"expected a 1-D sequence of whole steps, got {given.dtype} of {given.ndim}-D")
+            got = f"a {given.ndim}-D array" if given.ndim != 1 else f"numbers of type {given.dtype}"
+            raise ScheduleError("E0801", f"expected a 1-D sequence of whole steps, got {got}")
         array_of_steps = np.ascontiguousarray(given, dtype=np.int64)
         for extreme in (given.min(), given.max()) if given.size else ():
             _whole(extreme)
@@ -112,7 +114,8 @@ class Schedule:
             ScheduleError: None does (E0209).
         """
         if metric not in self.metrics:
-            listened = f"it listens to: {', '.join(self.metrics)}" if self.metrics else "it listens to none"
+            names = ", ".join(self.metrics)
+            listened = f"it listens to: {names}" if names else "it has no metric-driven modifier, such as `plateau`"
             raise ScheduleError("E0209", f"no modifier of this schedule listens to `{metric}`", hint=listened)
 
     def state_dict(self) -> dict[str, Any]:
@@ -139,7 +142,8 @@ class Schedule:
         """
         expected = self.state_dict()
         if not isinstance(state, Mapping) or set(state) != set(expected):
-            raise ValueError(f"expected a schedule state with the keys {', '.join(sorted(expected))}")
+            got = f"the keys {', '.join(map(str, state))}" if isinstance(state, Mapping) else type(state).__name__
+            raise ValueError(f"expected a schedule state with the keys {', '.join(sorted(expected))}, got {got}")
         same = all(state[key] == expected[key] for key in ("language", "text", "context"))
         if not same and not reschedule:
             message = f"the saved schedule is a different one: {_difference(state, expected)}"
@@ -157,12 +161,13 @@ class Schedule:
 
     def _read_modifiers(self, given: Any, expected: Any) -> "dict[tuple[str, Group], array[float]]":
         if not isinstance(given, Mapping) or set(given) != set(expected):
-            raise ValueError(f"expected modifier state for {', '.join(expected) or 'nothing'}")
+            got = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
+            raise ValueError(f"expected modifier state for {', '.join(expected) or 'no target'}, got {got or 'none'}")
         loaded = {}
         for key, track in self.tracks.items():
             slots = given.get(_key(*key), {})
             if not isinstance(slots, Mapping) or set(slots) != set(track.program.slots):
-                raise ValueError(f"expected the numbers {', '.join(track.program.slots)}")
+                raise ValueError(f"expected the numbers {', '.join(track.program.slots) or '(none)'} for {_key(*key)}")
             for name, value in slots.items():  # nan is possible: the sum of reports that are not averaged yet
                 if not isinstance(value, Real) or isinstance(value, bool):
                     raise ValueError(f"expected a number for {name}, got {value!r}")
@@ -171,7 +176,9 @@ class Schedule:
 
     def _read_observed(self, given: Any) -> dict[str, int]:
         if not isinstance(given, Mapping) or not set(given) <= set(self.metrics):
-            raise ValueError(f"expected the last step observed of {', '.join(self.metrics) or 'nothing'}")
+            raise ValueError(
+                f"expected the last step observed of {', '.join(self.metrics) or 'no metric'}, got {given!r}"
+            )
         return {metric: _whole(step) for metric, step in given.items()}
 
     # --- what it is -----------------------------------------------------------------------------------------------
@@ -262,7 +269,8 @@ class Schedule:
 
     def _find(self, target: str, group: Group) -> Track | None:
         if target not in TARGETS:
-            raise ScheduleError("E0803", f"unknown target `{target}`", hint=f"targets are {', '.join(TARGETS)}")
+            hint = suggestion(str(target), TARGETS) or f"targets are {', '.join(TARGETS)}"
+            raise ScheduleError("E0803", f"unknown target `{target}`", hint=hint)
         return self.track(target, group)
 
     def _base(self, target: str, group: Group) -> float:

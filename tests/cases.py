@@ -224,6 +224,93 @@ CLOSED = [
         lambda t: 1e-3 * math.cos(math.pi * t / 60) ** 4,
     ),
     formula(
+        "noam-transformer",
+        "noam(512, warmup=400)",
+        range(1, 9000, 111),
+        lambda t: 1e-3 * 512**-0.5 * min(t**-0.5, t * 400**-1.5),
+    ),
+    formula(
+        "noam-tokens",
+        "hold(10) >> noam(100, warmup=2.5Mtok)",
+        range(11, 40),
+        lambda t: 1e-4 * min((t - 10) ** -0.5, (t - 10) * 2.5**-1.5),
+    ),
+    formula(
+        "onecycle-up",
+        "onecycle(200, peak=10x, up=0.4, start=0.5x, end=1e-7)",
+        range(200),
+        lambda t: (
+            5e-4 + 9.5e-3 * (1 - math.cos(math.pi * t / 79)) / 2
+            if t < 79
+            else 1e-7 + (1e-2 - 1e-7) * (1 + math.cos(math.pi * (t - 79) / 120)) / 2
+        ),
+    ),
+    formula(
+        "onecycle-real-bounds",
+        "onecycle(10, up=0.37, start=0, end=0, shape=linear)",
+        range(12),
+        lambda t: 1e-3 * (t / 2.7 if t < 2.7 else max(0.0, 9 - t) / 6.3),
+    ),
+    formula(
+        "cyclic-falls",
+        "cyclic(3, to=0.1x, down=5, gamma=0.9)",
+        range(0, 50),
+        lambda t: 1e-3 - 9e-4 * (t % 8 / 3 if t % 8 <= 3 else (8 - t % 8) / 5) * 0.9**t,
+    ),
+    formula(
+        "cyclic-flattened",
+        "cyclic(2, from=0.1x, to=1x, gain=0)",
+        range(12),
+        lambda t: 1e-4 + (9e-4 * (0, 1, 2, 1)[t] / 2 if t < 4 else 0),
+    ),
+    formula(
+        "tanh-to",
+        "tanh(40, to=0.1x, lb=-4, ub=4)",
+        range(45),
+        lambda t: 1e-4 + 9e-4 * 0.5 * (1 - math.tanh(-4 * (1 - min(t, 40) / 40) + 4 * min(t, 40) / 40)),
+    ),
+    formula(
+        "tanh-up",
+        "tanh(40, from=1e-6, to=1e-3)",
+        range(41),
+        lambda t: 1e-6 + 9.99e-4 / (1 + math.exp(-2 * (t / 4 - 7))),
+    ),
+    formula(
+        "points-cosine",
+        "points([5, 15, 55], [0.1x, 1x, 1e-5], shape=cosine)",
+        range(60),
+        lambda t: (
+            1e-4 + 9e-4 * math.sin(math.pi * max(t - 5, 0) / 20) ** 2
+            if t < 15
+            else 1e-5 + (1e-3 - 1e-5) * math.cos(math.pi * min(t - 15, 40) / 80) ** 2
+        ),
+    ),
+    formula(
+        "points-geometric",
+        "points([0, 20, 50], [1e-6, 1e-2, 1e-5], shape=geometric)",
+        range(55),
+        lambda t: 10 ** (-6 + 4 * t / 20) if t < 20 else 10 ** (-2 - 3 * min(t - 20, 30) / 30),
+    ),
+    formula("range_test-epochs", "range_test(0.025ep, rate=0.3)", range(50), lambda t: 1e-3 * (1 + 0.3 * t / 2.5)),
+    formula(
+        "range_test-stairs-after",
+        "hold(10) >> range_test(7, staircase=true)",
+        range(10, 60),
+        lambda t: 1e-3 * (1 + (t - 10) // 7),
+    ),
+    formula(
+        "wsd-cosine",
+        "wsd(rest, 2%, 20%, shape=cosine, to=0.1x)",
+        range(0, 10_000, 500),
+        lambda t: 1e-3 * min(t / 200, 1) if t < 8000 else 1e-4 + 9e-4 * math.cos(math.pi * (t - 8000) / 4000) ** 2,
+    ),
+    formula(
+        "wsd-one_minus_sqrt",
+        "wsd(until=50%, warmup=1ep, decay=1k, shape=one_minus_sqrt)",
+        range(0, 5000, 250),
+        lambda t: 1e-3 * min(t / 100, 1 - math.sqrt(max(t - 4000, 0) / 1000)),
+    ),
+    formula(
         "expr-polynomial-cycle",
         "expr(0.01 + 0.09 * (1 - t / (10 * max(1, ceil(t / 10)))))",
         range(45),
@@ -359,6 +446,54 @@ EXACT = [
     exact("remainder", "expr(mod(t, 3) / 4)", {0: 0, 1: 0.25, 2: 0.5, 3: 0, 3_000_001: 0.25}),
     exact("precedence", "expr(abs(-2 ** 2) / 8 + 2 ** -1)", {0: 1.0}),
     exact("scaled-sequence", "hold(1) >> linear(4) | scale(0.5)", {0: 0.5, 1: 0.5, 3: 0.25, 5: 0.0}),
+    exact("noam-begins-at-0", "hold(3) >> noam(4, warmup=4)", {2: 1.0, 3: 0.0, 4: 0.0625, 7: 0.25, 19: 0.125}),
+    exact("noam-without-steps", "noam(4, warmup=4, n=0) >> hold()", {0: 0.0, 9: 0.0}),
+    exact("noam-ends", "noam(4, warmup=1, n=16) >> hold()", {1: 0.5, 4: 0.25, 16: 0.125, 99: 0.125}),
+    exact(
+        "onecycle-linear",
+        "onecycle(10, up=0.5, start=0, end=0.5x, shape=linear)",
+        {0: 0.0, 1: 0.25, 2: 0.5, 4: 1.0, 9: 0.5, 10: 0.5},
+    ),
+    exact("onecycle-falls-first", "onecycle(10, peak=0, up=0.5, start=1x, end=0, shape=linear)", {0: 1, 2: 0.5, 4: 0}),
+    exact("onecycle-rounds", "repeat(2, onecycle(4, up=0.5, start=0, end=0), gain=0.5)", {1: 1, 3: 0, 5: 0.5, 8: 0}),
+    exact(
+        "onecycle-stretched",
+        "cycle(onecycle(4, up=0.5, start=0, end=0, shape=linear), mult=2)",
+        {1: 1.0, 2: 0.5, 3: 0.0, 4: 0.0, 5: 0.5, 6: 1.0, 7: 0.75, 9: 0.25, 10: 0.0, 11: 0.0, 14: 0.5, 16: 1.0},
+    ),
+    exact("cyclic-asymmetric", "cyclic(4, from=0, to=1x, down=2)", {0: 0, 1: 0.25, 4: 1, 5: 0.5, 6: 0, 8: 0.5}),
+    exact("cyclic-one-step", "cyclic(1, from=0.5x, to=1x, gain=2, n=9)", {0: 0.5, 1: 1, 2: 0.5, 3: 1.5, 5: 2.5}),
+    exact("cyclic-gamma", "cyclic(1, from=0, to=1x, gamma=0.5)", {1: 0.5, 2: 0.0, 3: 0.125, 5: 0.03125}),
+    exact("cyclic-far", "cyclic(2**40, from=0, to=1x)", {2**39: 0.5, 2**40: 1.0, 2**51 + 2**39: 0.5}),
+    exact(
+        "cyclic-rounds", "repeat(2, cyclic(2, from=0, to=1x, n=4), mult=2, gain=0.5)", {1: 0.5, 2: 1, 6: 0.25, 8: 0.5}
+    ),
+    exact("tanh-half", "tanh(8, lb=-3, ub=3)", {4: 0.5}),
+    exact("tanh-one-step", "tanh(1, lb=-1, ub=0) >> hold()", {1: 0.5, 9: 0.5}),
+    exact("tanh-without-steps", "tanh(0, lb=-1, ub=0) >> hold()", {0: 0.5}),
+    exact("tanh-far", "tanh(2**52, lb=-2, ub=2)", {2**51: 0.5}),
+    exact(
+        "points-first-is-held", "points([2, 4, 8], [0.5x, 1x, 0])", {0: 0.5, 2: 0.5, 3: 0.75, 4: 1, 6: 0.5, 8: 0, 99: 0}
+    ),
+    exact("points-of-prev", "hold(1) >> constant(0.5, 1) >> points([0, 2], [prev, base])", {2: 0.5, 3: 0.75, 4: 1}),
+    exact("points-at-0", "points([0, 2, 4], [0, 0, 1x])", {0: 0, 1: 0, 2: 0, 3: 0.5, 4: 1}),
+    exact("points-fractions", "hold(0.5ep) >> points([0.5ep, 1ep], [1x, 0])", {4: 1, 5: 0.5, 6: 0}, steps_per_epoch=4),
+    exact("points-rounds", "repeat(2, points([1, 3], [0, 1x]), gain=0.5)", {1: 0, 2: 0.5, 3: 0, 5: 0.25, 6: 0.5}),
+    exact("range_test-zero", "range_test(4, rate=0)", {0: 1.0, 9: 1.0}),
+    exact("range_test-ends", "range_test(4, n=2) >> hold()", {1: 1.25, 2: 1.5, 9: 1.5}),
+    exact("range_test-round", "cycle(range_test(2, staircase=true, n=4), gain=0.5)", {1: 1, 2: 2, 3: 2, 4: 0.5, 6: 1}),
+    exact("wsd-no-warmup", "wsd(6, 0, 4)", {0: 1.0, 2: 1.0, 4: 0.5, 6: 0.0}),
+    exact("wsd-no-stay", "wsd(6, 2, 4, min=0.5x)", {1: 0.5, 2: 1.0, 4: 0.75, 6: 0.5}),
+    exact("wsd-nothing", "wsd(0, 0, 0, to=0.25x) >> hold()", {0: 0.25}),
+    exact(
+        "wsd-round",
+        "repeat(2, wsd(4, 2, 2), mult=2, gain=0.5)",
+        {1: 0.5, 2: 1, 3: 0.5, 4: 0, 6: 0.25, 8: 0.5, 10: 0.25},
+    ),
+    exact("wsd-thirds", "wsd(total, 33%, 33%)", {0: 0.0, 330: 1.0, 671: 1.0, 1001: 0.0}, total_steps=1001),
+    exact(
+        "wsd-rest", "hold(2) >> wsd(rest, 2, 2) >> hold(3)", {2: 0, 3: 0.5, 4: 1, 5: 1, 6: 0.5, 7: 0}, total_steps=10
+    ),
     exact("far", "linear(2**52)", {0: 1.0, 2**51: 0.5, 2**52: 0.0}),
     exact("group", "lr = hold(); lr[head] = 0.5 * hold()", {0: 1.0}),
 ]
@@ -417,6 +552,73 @@ PEERS = [
         0.05,
         lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 5), s.ExponentialLR(o, 0.9)]),
         20,
+    ),
+    Peer(
+        "OneCycleLR",
+        "onecycle(100)",
+        0.1,
+        lambda s, o: s.OneCycleLR(o, 0.1, 100, cycle_momentum=False),
+        100,
+    ),
+    Peer(
+        "OneCycleLR-linear",
+        "onecycle(73, up=0.42, start=0.01, end=1e-6, shape=linear)",
+        0.1,
+        lambda s, o: s.OneCycleLR(
+            o, 0.1, 73, pct_start=0.42, anneal_strategy="linear", div_factor=10, cycle_momentum=False
+        ),
+        73,
+    ),
+    Peer(
+        "OneCycleLR-cos",
+        "onecycle(251, peak=2x, up=0.17, start=0.5, end=0.05)",
+        0.1,
+        lambda s, o: s.OneCycleLR(
+            o, 0.2, 251, pct_start=0.17, div_factor=0.4, final_div_factor=10, cycle_momentum=False
+        ),
+        251,
+    ),
+    Peer(
+        "OneCycleLR-three-phases",
+        "linear(29, from=base / 25, to=1x) >> linear(29, to=base / 25) >> linear(41, to=base / 25e4)",
+        0.1,
+        lambda s, o: s.OneCycleLR(o, 0.1, 100, three_phase=True, anneal_strategy="linear", cycle_momentum=False),
+        100,
+    ),
+    Peer(
+        "CyclicLR",
+        "cyclic(20, from=0.01, to=0.1)",
+        0.1,
+        lambda s, o: s.CyclicLR(o, 0.01, 0.1, 20, cycle_momentum=False),
+        130,
+    ),
+    Peer(
+        "CyclicLR-down",
+        "cyclic(8, from=1e-4, to=0.1, down=24)",
+        0.1,
+        lambda s, o: s.CyclicLR(o, 1e-4, 0.1, 8, 24, cycle_momentum=False),
+        130,
+    ),
+    Peer(
+        "CyclicLR-triangular2",
+        "cyclic(16, from=0.001, to=0.1, down=48, gain=0.5)",
+        0.1,
+        lambda s, o: s.CyclicLR(o, 0.001, 0.1, 16, 48, mode="triangular2", cycle_momentum=False),
+        400,
+    ),
+    Peer(
+        "CyclicLR-exp_range",
+        "cyclic(30, from=0.001, to=0.1, down=10, gamma=0.99)",
+        0.1,
+        lambda s, o: s.CyclicLR(o, 0.001, 0.1, 30, 10, mode="exp_range", gamma=0.99, cycle_momentum=False),
+        300,
+    ),
+    Peer(
+        "CyclicLR-downwards",
+        "cyclic(10, from=0.1, to=0.001, gamma=0.999)",
+        0.1,
+        lambda s, o: s.CyclicLR(o, 0.1, 0.001, 10, mode="exp_range", gamma=0.999, cycle_momentum=False),
+        200,
     ),
 ]
 """torch's schedulers. Past T_max torch's cosine climbs where ours holds, so `cosine` is compared up to there."""

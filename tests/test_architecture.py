@@ -23,6 +23,7 @@ LAYERS = (
     ("checks", "schedule", "track"),
     ("optim",),
     ("plotting",),
+    ("pages",),
     ("cli",),
     ("codegen", "__init__", "__main__"),
 )

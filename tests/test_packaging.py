@@ -52,7 +52,15 @@ def test_archive_holds_the_sources(tree):
         path.relative_to(ROOT).as_posix() for folder in ("csrc", "grammars") for path in (ROOT / folder).iterdir()
     }
     assert wanted | {"setup.py", "pyproject.toml", "LICENSE", "lrdsl/py.typed", "lrdsl/syntax/tables.json"} <= names
+    assert {f"lrdsl/pages/{page.name}" for page in (ROOT / "lrdsl" / "pages").glob("*.md")} <= names
     assert "lrdsl/_build.json" not in names
+
+
+def test_what_is_installed_has_the_files_it_reads(tree):
+    done = setup(tree, "build_py", "--build-lib", "lib")
+    assert done.returncode == 0, done.stderr
+    for name in ("pages/E0503.md", "syntax/tables.json", "grammars/schedule.lark", "py.typed"):
+        assert (tree / "lib" / "lrdsl" / name).is_file(), name
 
 
 @pytest.mark.parametrize("cuda", ["auto", "on", "off"])

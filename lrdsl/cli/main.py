@@ -43,6 +43,21 @@ class Verbs(click.Group):
         command: click.Command = getattr(import_module(VERBS[name][0]), name if name != "list" else "list_")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb; a text in its place is a likely slip."""
+        word = args[0]
+        if word not in VERBS and not word.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(word, VERBS, 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"verbs are {', '.join(VERBS)}"
+            if not near and not word.isalnum():
+                hint = f"to see a schedule, write `lrdsl plot '{word}'`"
+            ctx.fail(f"there is no verb `{word}`; {hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, without importing any."""
         with formatter.section("Verbs"):

@@ -39,7 +39,8 @@ def diagnose(error: ScheduleError) -> None:
 
 def rendered(error: ScheduleError) -> str:
     """The error as this command's user should read it: arguments of `compile` are options here."""
-    hint = error.hint and re.sub(r"compile\(\.\.\., (\w+)=\.\.\.\)", lambda name: option(name[1]), error.hint)
+    hint = error.hint and re.sub(r"(?<=^pass `)(\w+)=\.\.\.", lambda name: option(name[1]), error.hint)
+    hint = hint and re.sub(r'(?<=^pass `)bases={"(.+)": \.\.\.}', r"--base \1=...", hint)
     text, source = error.text, error.source
     return str(ScheduleError(error.code, error.message, error.span, hint, text, source))
 

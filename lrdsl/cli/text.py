@@ -76,7 +76,7 @@ def explain(texts: list[Text], binding: Binding) -> None:
     for index, text in enumerate(texts):
         if index:
             click.echo()
-        if re.fullmatch(r"[EeNn]\d{4}", text.text.strip()):
+        if re.fullmatch(r"[EeNn]\d+", text.text.strip()):
             _explain_code(text.text.strip().upper())
         else:
             _explain_schedule(binding.compile(text), text, binding)
@@ -86,7 +86,7 @@ def explain(texts: list[Text], binding: Binding) -> None:
 @click.argument("name", required=False)
 def list_(name: str | None) -> None:
     """List the segments and modifiers, or show one in full."""
-    from lrdsl.language.hints import nearest
+    from lrdsl.language.hints import suggestion
     from lrdsl.primitives import MODIFIERS, SEGMENTS
 
     if name is None:
@@ -98,8 +98,7 @@ def list_(name: str | None) -> None:
         return
     found = SEGMENTS.get(name) or MODIFIERS.get(name)
     if found is None:
-        near = nearest(name, [*SEGMENTS, *MODIFIERS])
-        hint = f"did you mean `{near}`?" if near else "`lrdsl list` shows them all"
+        hint = suggestion(name, [*SEGMENTS, *MODIFIERS]) or "`lrdsl list` shows them all"
         raise click.UsageError(f"there is no primitive `{name}`; {hint}")
     click.echo(f"{found.signature}\n\n{found.doc}")
 
@@ -113,9 +112,15 @@ def _all(notes: Any) -> list[dict[str, Any]]:
 
 
 def _explain_code(code: str) -> None:
+    from difflib import get_close_matches
+
+    from lrdsl import pages
+
     if code not in CODES:
-        raise click.UsageError(f"there is no code {code}; they run from {min(CODES)} to {max(CODES)}")
-    click.echo(f"{code}: {CODES[code]}")
+        near = get_close_matches(code, CODES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"they run from {min(CODES)} to {max(CODES)}"
+        raise click.UsageError(f"there is no code {code}; {hint}")
+    click.echo(pages.plain(pages.read(code)))
 
 
 def _explain_schedule(schedule: Schedule, text: Text, binding: Binding) -> None:

@@ -8,9 +8,9 @@ from lrdsl.errors import ScheduleError, Span
 from lrdsl.language.bound import Argued, Bound, Length
 from lrdsl.language.context import UNIT_KEYWORDS
 from lrdsl.language.formula import trace
-from lrdsl.language.hints import nearest
+from lrdsl.language.hints import suggestion
 from lrdsl.language.printer import render
-from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, describe, number
+from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, describe, number, shown
 from lrdsl.primitives.signature import INF, Kind, Parameter, Primitive
 from lrdsl.program.expr import const
 from lrdsl.program.program import STEPS
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from lrdsl.language.binder import Binder
 
 _STEPS_KIND = Kind("steps")
+_TWO_ENDS = "`n` is the length, `until` the step at which it ends"
+_LONG = 60
+"""Of a list of arguments: it is left out where a hint names the one that was meant."""
 
 
 def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> tuple[Argued, Length | None]:
@@ -48,7 +51,7 @@ def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> t
 
 
 def _missing(node: tree.Call, parameter: Parameter, primitive: Primitive) -> ScheduleError:
-    usage = "`hold()` keeps the rate" if primitive.name == "constant" else primitive.signature
+    usage = "`hold()` keeps the rate" if primitive.name == "constant" else f"usage: {primitive.signature}"
     return ScheduleError("E0208", f"`{node.function}` needs `{parameter.name}`", node.span, usage)
 
 
@@ -64,8 +67,8 @@ def _match(node: tree.Call, primitive: Primitive) -> tuple[dict[str, tree.Argume
             if index >= len(primitive.parameters):
                 count = len(primitive.parameters)
                 plural = "argument" if count == 1 else "arguments"
-                message = f"`{node.function}` takes at most {count} {plural}"
-                raise ScheduleError("E0206", message, argument.span, primitive.signature)
+                message = f"`{node.function}` takes at most {count} {plural}, got {len(node.arguments)}"
+                raise ScheduleError("E0206", message, argument.span, f"usage: {primitive.signature}")
             parameter: Parameter | None = primitive.parameters[index]
         elif argument.name == "until" and primitive.length:
             if until is not None:
@@ -80,26 +83,30 @@ def _match(node: tree.Call, primitive: Primitive) -> tuple[dict[str, tree.Argume
             alias = next((a for a, name in primitive.aliases.items() if name == parameter.name), None)
             spelled = alias in (argument.name, given[parameter.name].name)
             hint = f"`{alias}` is another name of `{parameter.name}`" if alias and spelled else None
+            if given[parameter.name].name is None:
+                hint = f"`{render(given[parameter.name].value)}` is `{parameter.name}` already, by its position"
             raise ScheduleError("E0203", f"`{node.function}` got `{parameter.name}` twice", argument.span, hint)
         given[parameter.name] = argument
     if until is not None and "n" in given:
         later = max(until, given["n"], key=lambda argument: argument.span)
-        raise ScheduleError("E0203", f"`{node.function}` got both `n` and `until`", later.span)
+        raise ScheduleError("E0203", f"`{node.function}` got both `n` and `until`", later.span, _TWO_ENDS)
     return given, until
 
 
 def _unknown(node: tree.Call, primitive: Primitive, argument: tree.Argument) -> ScheduleError:
     names = [p.name for p in primitive.parameters]
-    hint = nearest(argument.name or "", [*names, *primitive.aliases])
-    takes = f"it takes {', '.join(names)}" if names else "it takes none"
-    label = f"did you mean `{hint}`?" if hint else None
-    return ScheduleError("E0202", f"`{node.function}` has no argument `{argument.name}`; {takes}", argument.span, label)
+    hint = suggestion(argument.name or "", [*names, *primitive.aliases], node.function)
+    takes = f"; it takes {', '.join(names)}" if names else "; it takes none"
+    if hint and len(takes) > _LONG:
+        takes = ""
+    message = f"`{node.function}` has no argument `{argument.name}`{takes}"
+    return ScheduleError("E0202", message, argument.span, hint)
 
 
 def _until(binder: "Binder", argument: tree.Argument) -> Length:
     if binder.repeating:
         message = "`until` has no meaning inside `repeat` and `cycle`: every round has its own clock"
-        raise ScheduleError("E0407", message, argument.span, "give the length: `n=`")
+        raise ScheduleError("E0407", message, argument.span, "give the length in steps: `n=1000`")
     value = binder.bind(argument.value)
     parameter = Parameter("until", "until", _STEPS_KIND, None)
     return Length("until", _Conversion(binder, None, parameter, argument.value).steps(value))
@@ -116,11 +123,13 @@ def _length(
     if value == Open("inf"):
         if parameter.default == INF:
             return Length("inf")
-        raise ScheduleError("E0411", f"`{parameter.name}` of `{node.function}` must be finite", argument.span)
+        raise ScheduleError(
+            "E0411", f"`{parameter.name}` of `{node.function}` must be finite, got `inf`", argument.span
+        )
     if value == Open("rest"):
         if binder.repeating:
             message = "`rest` has no meaning inside `repeat` and `cycle`"
-            raise ScheduleError("E0407", message, argument.span, "give the length: `n=`")
+            raise ScheduleError("E0407", message, argument.span, "give the length in steps, such as `1000`")
         return Length("rest")
     return Length("steps", _Conversion(binder, node, parameter, argument.value).steps(value))
 
@@ -179,13 +188,16 @@ class _Conversion:
         if isinstance(value, Num) and exact.denominator != 1:
             raise self.fail("E0405", f"must be a whole number of steps, got {_short(exact)}", self._share_hint(exact))
         if exact < 0:
-            raise self.fail("E0403", f"is negative ({_short(exact)} steps)")
+            raise self.fail("E0403", f"is negative ({_short(exact)} {'step' if exact == -1 else 'steps'})")
         if exact >= STEPS:
             raise self.fail("E0404", "is longer than 2**53 - 1 steps")
         return exact
 
     def _share_hint(self, exact: Fraction) -> str | None:
-        return f"`{_short(exact * 100)}%` of total, or a whole number" if 0 < exact < 1 else None
+        if 0 < exact < 1:
+            return f"write `{_short(exact * 100)}%` for that share of total"
+        literal = isinstance(self.node, tree.Number)
+        return f"with a unit it may have a fraction, as in `{_short(exact)}ep`" if literal else None
 
     def duration(self, value: Value) -> Fraction:
         """A length inside the segment; how long that is will be rounded with the sum that it is part of."""
@@ -197,14 +209,12 @@ class _Conversion:
             case Num(exact) | Dur(exact):
                 return exact
             case Open("inf"):
-                raise self.fail("E0411", "must be finite")
+                raise self.fail("E0411", "must be finite, got `inf`")
             case Open():
                 message = f"`rest` is only a length `n`; it has no meaning as {self.called}"
                 raise ScheduleError("E0407", message, self.span)
         if isinstance(value, Bound):
-            raise ScheduleError(
-                "E0309", f"{self.binder.shown(self.node)} is a schedule; a duration is needed here", self.span
-            )
+            raise self.fail("E0309", f"needs a duration; {self.binder.shown(self.node)} is a schedule")
         hint = None
         if isinstance(self.node, tree.Number) and self.node.unit == "x":
             share = _short(self.node.value * 100)
@@ -216,7 +226,7 @@ class _Conversion:
         """Whole steps, at least 1."""
         steps = half_up(self.steps(value))
         if steps < 1:
-            raise self.fail("E0406", "must be at least 1 step")
+            raise self.fail("E0406", f"must be at least 1 step, got {self.binder.shown(self.node)}")
         return steps
 
     def offset(self, value: Value) -> int:
@@ -227,7 +237,7 @@ class _Conversion:
         """An exact number of steps above 0."""
         steps = number(self.exact(value), self.span)
         if not steps > 0:
-            raise self.fail("E0601", f"must be greater than 0, got {steps:g}")
+            raise self.fail("E0601", f"must be greater than 0, got {shown(steps)}")
         return steps
 
     # --- numbers and rates ------------------------------------------------------------------------------------
@@ -254,25 +264,25 @@ class _Conversion:
             raise self.fail("E0303", message, hint)
         plain = number(value.value, self.span)
         if not self.kind.admits(plain):
-            raise self.fail("E0601", f"must be {self.kind.range}, got {plain:g}")
+            raise self.fail("E0601", f"must be {self.kind.range}, got {shown(plain)}")
         return plain
 
     def whole(self, value: Value) -> int:
         """A whole number inside the parameter's range."""
-        shown = _short(value.value) if isinstance(value, Num) else self.binder.shown(self.node)
+        got = _short(value.value) if isinstance(value, Num) else self.binder.shown(self.node)
         if not isinstance(value, Num) or value.value.denominator != 1 or value.value < 0:
-            least = "not negative" if self.kind.least <= 0 else f"at least {self.kind.least:g}"
-            raise self.fail("E0312", f"must be a whole number, {least}, got {shown}")
+            least = max(0, int(self.kind.least))
+            raise self.fail("E0312", f"must be a whole number, {least} or more, got {got}")
         if value.value >= STEPS:
             raise self.fail("E0404", "must stay below 2**53")
         if not self.kind.admits(value.value):  # type: ignore[arg-type]
-            raise self.fail("E0601", f"must be {self.kind.range}, got {shown}")
+            raise self.fail("E0601", f"must be {self.kind.range}, got {got}")
         return int(value.value)
 
     def times(self, value: Value) -> int:
         """A whole number of rounds, at least 1."""
         if isinstance(value, Num) and value.value == 0:
-            raise self.fail("E0406", "must be at least 1")
+            raise self.fail("E0406", "must be at least 1, got 0")
         return self.whole(value)
 
     # --- words and lists --------------------------------------------------------------------------------------
@@ -283,12 +293,17 @@ class _Conversion:
         word = node.id if isinstance(node, tree.Name) else node.value if isinstance(node, tree.String) else None
         if self.kind.name == "metric":
             if not word:
-                raise self.fail("E0314", f"must be a metric name, got {self.binder.shown(node)}", "metric=loss")
+                raise self.fail(
+                    "E0314", f"must be a metric name, got {self.binder.shown(node)}", "a word such as `loss`"
+                )
             return word
         if word is None or word not in self.kind.words:
-            hint = nearest(word, self.kind.words) if word else None
-            message = f"must be one of {', '.join(self.kind.words)}, got {self.binder.shown(node)}"
-            raise self.fail("E0315", message, f"did you mean `{hint}`?" if hint else None)
+            hint = suggestion(word, self.kind.words) if word else None
+            if isinstance(node, tree.Call) and node.function in self.kind.words:
+                hint = f"write `{node.function}`, without arguments"
+            *others, last = self.kind.words
+            message = f"must be {', '.join(others)} or {last}, got {self.binder.shown(node)}"
+            raise self.fail("E0315", message, hint)
         return word
 
     def flag(self) -> bool:
@@ -296,19 +311,19 @@ class _Conversion:
         if isinstance(self.node, tree.Flag):
             return self.node.value
         written = render(self.node)
-        close = {"0": "false", "1": "true"}.get(written) or nearest(written, ("true", "false"))
-        hint = f"did you mean `{close}`?" if close else None
+        close = {"0": "did you mean `false`?", "1": "did you mean `true`?"}.get(written)
+        hint = close or suggestion(written, ("true", "false"))
         raise self.fail("E0313", f"must be true or false, got {self.binder.shown(self.node)}", hint)
 
     def items(self) -> tuple[Any, ...]:
         """A list of positions or of rates."""
         value = self.value()
         if not (isinstance(value, Word) and value.kind == "list"):
-            fix = f"[{render(self.node)}]"
+            fix = f"write `[{render(self.node)}]`"
             raise self.fail("E0316", f"must be a list, got {self.binder.shown(self.node)}", fix)
         nodes = value.value.items
         if not nodes:
-            raise self.fail("E0317", "is empty")
+            raise self.fail("E0317", "is an empty list; it needs an entry")
         entries = [_Conversion(self.binder, None, self.parameter, node) for node in nodes]
         for entry in entries:
             entry.called = f"an entry of {self.called}"
@@ -318,4 +333,4 @@ class _Conversion:
 
 
 def _short(value: Fraction) -> str:
-    return f"{float(value):.12g}" if abs(value) < 10**300 else "a very large number"
+    return shown(float(value)) if abs(value) < 10**300 else "a very large number"

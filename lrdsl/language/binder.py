@@ -22,14 +22,16 @@ from lrdsl.language.bound import (
 )
 from lrdsl.language.context import UNIT_KEYWORDS
 from lrdsl.language.formula import FUNCTIONS, NAMES
-from lrdsl.language.hints import nearest
-from lrdsl.language.printer import render
+from lrdsl.language.hints import suggestion
+from lrdsl.language.printer import quoted, render
 from lrdsl.language.scope import POINTWISE, VALUE_NAMES, Scope
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, arithmetic, describe, negate, number
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.primitives.signature import BASE, PREV, ObservedModifier, Segment, Structure
 from lrdsl.program.expr import const
 from lrdsl.syntax import tree
+
+ONE_AFTER_ANOTHER = "`>>` runs one segment after another"
 
 
 class Binder(Scope):
@@ -64,28 +66,27 @@ class Binder(Scope):
         if value is not None:
             return value
         if self.is_function(node.id):
-            raise ScheduleError("E0306", f"`{node.id}` is a function", node.span, f"{node.id}(...)")
+            raise self._bare_function(node)
         if node.id in NAMES:
-            hint = "put the formula in `expr(...)`"
+            hint = "a formula is a segment of its own: `expr(base * (1 - u), n=1000)`"
             raise ScheduleError("E0305", f"`{node.id}` only exists inside expr(...)", node.span, hint)
-        close = nearest(node.id, [*self.names(), *VALUE_NAMES, "rest"])
-        label = f"did you mean `{close}`?" if close else None
+        label = suggestion(node.id, [*self.names(), *VALUE_NAMES, "rest"])
         raise ScheduleError("E0201", f"unknown name `{node.id}`", node.span, label)
 
     def _unit(self, unit: str, shown: str, span: Span) -> Any:
         steps = self.context.steps(unit)
         if steps is None:
             keyword = UNIT_KEYWORDS[unit]
-            hint = f"compile(..., {keyword}=...)"
+            hint = f"pass `{keyword}=...`"
             raise ScheduleError("E0401", f"`{shown}` needs {keyword}, which is not set", span, hint)
         return steps
 
     # --- expressions ----------------------------------------------------------------------------------------
 
-    def shown(self, node: tree.Node) -> str:
+    @staticmethod
+    def shown(node: tree.Node) -> str:
         """The text of a node, for messages."""
-        text = render(node)
-        return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"
+        return quoted(node)
 
     def bind(self, node: tree.Node) -> Value | Bound:
         """A value or a schedule."""
@@ -130,9 +131,9 @@ class Binder(Scope):
             case tree.Compare():
                 raise ScheduleError(
                     "E0510",
-                    "a comparison only has a meaning inside expr(...)",
+                    "a comparison only works inside expr(...)",
                     node.op_span,
-                    "`>>` runs one after another" if node.op == ">" else None,
+                    ONE_AFTER_ANOTHER if node.op == ">" else None,
                 )
         raise AssertionError(node)
 
@@ -158,23 +159,31 @@ class Binder(Scope):
         if name in POINTWISE:
             return self._pointwise_call(node)
         if name in MODIFIERS:
-            fix = f"cosine(10) | {name}(...)"
+            fix = f"write `... | {name}(...)` after a schedule"
             raise ScheduleError("E0501", f"`{name}` modifies a schedule, it is not one", node.span, fix)
         if name in FUNCTIONS:
-            raise ScheduleError("E0506", f"`{name}` only works inside expr(...)", node.span, f"expr({name}(...))")
+            raise ScheduleError(
+                "E0506", f"`{name}` only works inside expr(...)", node.span, f"write `expr({name}(...))`"
+            )
         raise self._unknown_function(node, [*SEGMENTS, *MODIFIERS, *POINTWISE])
 
+    def _unknown_function(self, node: tree.Call, candidates: Sequence[str]) -> ScheduleError:
+        name = node.function
+        if name in self.names():
+            return ScheduleError("E0204", f"`{name}` is not a function", node.function_span, f"write `{name}`")
+        return ScheduleError("E0204", f"unknown function `{name}`", node.function_span, suggestion(name, candidates))
+
     @staticmethod
-    def _unknown_function(node: tree.Call, candidates: Sequence[str]) -> ScheduleError:
-        hint = nearest(node.function, candidates)
-        label = f"did you mean `{hint}`?" if hint else None
-        return ScheduleError("E0204", f"unknown function `{node.function}`", node.function_span, label)
+    def _bare_function(node: tree.Name) -> ScheduleError:
+        primitive = SEGMENTS.get(node.id) or MODIFIERS.get(node.id)
+        usage = f"usage: {primitive.signature}" if primitive else f"write `{node.id}(...)`"
+        return ScheduleError("E0306", f"`{node.id}` is a function, and has no arguments here", node.span, usage)
 
     def _pointwise_call(self, node: tree.Call) -> Bound:
         name, fewest = node.function, POINTWISE[node.function]
         if any(argument.name for argument in node.arguments):
-            fix = "`… | clamp(min=…, max=…)`" if name == "clamp" else None
-            raise ScheduleError("E0205", f"`{name}` takes no named arguments here", node.span, fix)
+            fix = "only `... | clamp(min=..., max=...)` has names" if name == "clamp" else None
+            raise ScheduleError("E0205", f"the arguments of `{name}` have no names", node.span, fix)
         if len(node.arguments) < fewest or (name == "clamp" and len(node.arguments) > fewest):
             most = "exactly" if name == "clamp" else "at least"
             message = f"`{name}` takes {most} {fewest} arguments, got {len(node.arguments)}"
@@ -202,10 +211,10 @@ class Binder(Scope):
         if not isinstance(left, Bound) and not isinstance(right, Bound):
             return arithmetic(node.op, left, right, node.span, render(node))
         if node.op == "**":
-            formula = "a formula can: `expr(base * (1 - u) ** 2, n=…)`"
+            formula = "a formula can: `expr(base * (1 - u) ** 2, n=1000)`"
             raise ScheduleError("E0507", "`**` works on numbers, not on schedules", node.span, formula)
         if node.op == "/" and isinstance(right, Bound):
-            message = f"a schedule can be divided, but nothing by one; {self.shown(node.right)} is a schedule"
+            message = f"nothing can be divided by a schedule; {self.shown(node.right)} is one"
             raise ScheduleError("E0508", message, node.right.span)
         if node.op in "+-" or (isinstance(left, Bound) and isinstance(right, Bound)):
             name = {"+": "add", "-": "sub", "*": "mul"}[node.op]
@@ -214,8 +223,8 @@ class Binder(Scope):
         assert not isinstance(plain, Bound)
         if not isinstance(plain, Num):
             shown = f"{self.shown(place)} is {describe(plain)}"
-            message = f"a schedule can be multiplied or divided by a plain number; {shown}"
-            fix = f"constant({render(place)}) * …" if isinstance(plain, Rate) and node.op == "*" else None
+            message = f"a schedule can only be multiplied or divided by a plain number; {shown}"
+            fix = f"write `constant({render(place)}) * ...`" if isinstance(plain, Rate) and node.op == "*" else None
             raise ScheduleError("E0508", message, place.span, fix)
         if node.op == "/" and plain.value == 0:
             raise ScheduleError("E0308", "division by zero", node.span)
@@ -233,7 +242,7 @@ class Binder(Scope):
                 raise ScheduleError("E0502", message, part.span, fix)
             until = takes_until(one)
             if open_part and until is not None:
-                raise ScheduleError("E0408", "`until` after `rest` leaves both open", until.span)
+                raise ScheduleError("E0408", "`until` cannot follow `rest`: both lengths would be open", until.span)
             if takes_rest(one) is not None:
                 if open_part:
                     raise ScheduleError("E0408", "`rest` is used twice in one sequence", part.span)
@@ -247,36 +256,39 @@ class Binder(Scope):
         if isinstance(node.left, tree.Call) and node.left.function in MODIFIERS and node.left.function not in POINTWISE:
             name = node.left.function
             message = f"`{name}` modifies what stands on its left"
-            raise ScheduleError("E0504", message, node.left.span, f"write `… | {name}(...)` after the schedule")
+            raise ScheduleError("E0504", message, node.left.span, f"write `... | {name}(...)` after a schedule")
         body = self.schedule(node.left)
         if not isinstance(right, tree.Call):
             if isinstance(right, tree.Name) and right.id in MODIFIERS:
-                raise ScheduleError("E0306", f"`{right.id}` is a function", right.span, f"{right.id}(...)")
+                raise self._bare_function(right)
             message = f"`|` attaches a modifier; {self.shown(right)} is not one"
-            hint = "`>>` runs one after another"
+            hint = ONE_AFTER_ANOTHER
             if isinstance(right, tree.Then):
-                hint = "`>>` binds tighter than `|`: put `… | …` in brackets"
+                hint = "`>>` binds tighter than `|`: put `... | ...` in parentheses"
             elif isinstance(right, tree.Number) and not right.unit:
-                hint = f"scale({right.text})"
+                hint = f"write `scale({right.text})`"
             raise ScheduleError("E0505", message, right.span, hint)
         primitive = MODIFIERS.get(right.function)
         if primitive is None:
-            fix: str | None = "`>>` runs one after another"
+            fix = ONE_AFTER_ANOTHER
             message = f"`|` attaches a modifier; `{right.function}` is not one"
+            if right.function in POINTWISE:
+                operands = ", ".join(["...", *(render(argument.value) for argument in right.arguments)])
+                fix = f"write `{right.function}({operands})`, the schedule first"
             if not self.is_function(right.function):
-                close = nearest(right.function, list(MODIFIERS))
                 message = f"`|` attaches a modifier; there is no modifier `{right.function}`"
-                fix = f"did you mean `{close}`?" if close else f"modifiers: {', '.join(MODIFIERS)}"
+                fix = suggestion(right.function, list(MODIFIERS)) or f"modifiers: {', '.join(MODIFIERS)}"
             raise ScheduleError("E0505", message, right.function_span, fix)
         if isinstance(primitive, ObservedModifier) and self.repeating:
-            message = "a metric-driven modifier inside `repeat` would need one state per round"
-            fix = f"repeat(3, cosine(9)) | {right.function}()"
+            name = right.function
+            message = f"`{name}` keeps one state; inside `repeat` or `cycle` every round would need its own"
+            fix = f"put it after: `repeat(...) | {name}(...)`"
             raise ScheduleError("E0606", message, right.span, fix)
         arguments, length = bind_arguments(self, right, primitive)
         if length is not None and (rest := takes_rest(body)) is not None:
             message = f"`rest` has no meaning on the left of `{right.function}`, which says where the schedule ends"
             raise ScheduleError(
-                "E0407", message, rest.span, f"give the length to one of them: `| {right.function}(rest)`"
+                "E0407", message, rest.span, f"give the length to one of them: `... | {right.function}(rest)`"
             )
         return BoundModified(primitive, arguments, length, body, node)
 
@@ -284,4 +296,6 @@ class Binder(Scope):
 def _spelled_out(node: tree.Node, value: Value) -> str | None:
     """The segment that a bare value may have been meant for."""
     segment = {Num: "constant", Rate: "constant", Dur: "hold", Open: "hold"}.get(type(value))
-    return f"{segment}({render(node)})" if segment else None
+    if isinstance(value, Word) and value.kind == "text":
+        return "write it without the quotes"
+    return f"write `{segment}({render(node)})`" if segment else None

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from lrdsl.errors import ScheduleError
+from lrdsl.language.hints import suggestion
 from lrdsl.program.program import STEPS
 
 TARGETS = ("lr", "weight_decay", "momentum", "dampening", "beta1", "beta2", "eps")
@@ -122,7 +123,7 @@ def _target(key: Any) -> str:
     target, bracket, group = (key if isinstance(key, str) else "").partition("[")
     if target not in TARGETS or bool(bracket) != group.endswith("]") or group == "]":
         message = f"expected bases to name targets, as in `weight_decay` or `lr[head]`, got {shown(key)}"
-        raise ScheduleError("E0402", message)
+        raise ScheduleError("E0402", message, hint=suggestion(target, TARGETS))
     if key == "lr":
         raise ScheduleError("E0402", "the base of `lr` is base_lr; bases are for the others")
     return target + bracket + group

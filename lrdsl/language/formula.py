@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lrdsl.errors import ScheduleError
-from lrdsl.language.hints import nearest
-from lrdsl.language.values import Dur, Num, Rate, number
+from lrdsl.language.hints import suggestion
+from lrdsl.language.values import Dur, Num, Open, Rate, Word, describe, number
 from lrdsl.primitives import MODIFIERS
 from lrdsl.program import expr as f
 from lrdsl.program.elementary import PI_HI, two_product
@@ -19,31 +19,30 @@ NAMES = ("t", "n", "u", "step", "base", "prev", "total", "pi")
 INVERSE_PI, INVERSE_PI_LO = 0.3183098861837907, -1.9678676675182486e-17
 
 
-def _half_turns(x: Any) -> tuple[Any, Any]:
-    """``x / pi`` as a whole number's sign and what is left of it, with all its digits even where x is large."""
+def _half_turns(x: Any, offset: float) -> tuple[Any, Any]:
+    """``x / pi - offset``: the sign of its nearest whole number, and the rest with all its digits, however large x."""
     high, low = two_product(x, INVERSE_PI)
-    whole = f.floor(high + 0.5)
+    whole = f.floor(high + (0.5 - offset))
     sign = (whole - 2.0 * f.floor(0.5 * whole)) * -2.0 + 1.0  # `x` first: nested calls then need no deeper stack
-    return sign, (high - whole) + (low + x * INVERSE_PI_LO)
+    return sign, (high - (whole + offset)) + (low + x * INVERSE_PI_LO)
 
 
 def _sin(x: Any) -> Any:
-    sign, rest = _half_turns(x)
+    sign, rest = _half_turns(x, 0.0)
     return sign * f.sinpi(rest)
 
 
 def _cos(x: Any) -> Any:
-    sign, rest = _half_turns(x)
-    return sign * f.cospi(rest)
+    # From the nearest zero, as a sine: there a cosine would be the rounding of its argument and nothing else.
+    sign, rest = _half_turns(x, 0.5)
+    return sign * f.sinpi(-rest)
 
 
 def _tanh(x: Any) -> Any:
-    # (1 - e) / (1 + e) with e = exp(-2|x|) never overflows; near 0, where 1 - e cancels, the Taylor series.
-    e = f.exp(-2.0 * abs(x))
-    large = (1.0 - e) / (1.0 + e)
-    s = x * x
-    small = x * (1.0 + s * (-1 / 3 + s * (2 / 15 + s * (-17 / 315 + s * (62 / 2835 + s * (-1382 / 155925))))))
-    return f.select(abs(x) < 0.1, small, f.select(x < 0.0, -large, large))
+    # With e = exp(-2|x|) - 1 neither end overflows, and near 0 nothing cancels.
+    e = f.expm1(-2.0 * abs(x))
+    size = -e / (2.0 + e)
+    return f.select(x < 0.0, -size, size)
 
 
 def _clamp(value: Any, low: Any, high: Any) -> Any:
@@ -144,14 +143,16 @@ def _literal(node: tree.Number, value: float, unit: str) -> Expr:
 
 def _name(node: tree.Name, id: str, binder: "Binder", ends: bool) -> Expr:
     if id in ("u", "n") and not ends:
-        raise ScheduleError("E0318", f"`{id}` needs a length: this expr never ends", node.span, "expr(..., n=1000)")
+        raise ScheduleError(
+            "E0318", f"`{id}` needs a length: this expr never ends", node.span, "give it one: `expr(..., n=1000)`"
+        )
     if id == "pi":
         return const(PI_HI)
     if id == "total":
         total = binder.context.total_steps
         if total is None:
             raise ScheduleError(
-                "E0401", "`total` needs total_steps, which is not set", node.span, "compile(..., total_steps=...)"
+                "E0401", "`total` needs total_steps, which is not set", node.span, "pass `total_steps=...`"
             )
         return const(total)
     if id in NAMES:
@@ -159,20 +160,19 @@ def _name(node: tree.Name, id: str, binder: "Binder", ends: bool) -> Expr:
     value = binder.named(node)
     if value is None:
         if binder.is_function(id):
-            raise ScheduleError("E0306", f"`{id}` is a function", node.span, f"{id}(...)")
-        hint = nearest(id, [*NAMES, *binder.names()])
-        raise ScheduleError(
-            "E0201",
-            f"unknown name `{id}`; a formula sees {' '.join(NAMES)}",
-            node.span,
-            f"did you mean `{hint}`?" if hint else None,
-        )
+            raise ScheduleError(
+                "E0306", f"`{id}` is a function, and has no arguments here", node.span, f"write `{id}(...)`"
+            )
+        hint = suggestion(id, [*NAMES, *binder.names()])
+        message = f"unknown name `{id}`; a formula knows {', '.join(NAMES[:-1])} and {NAMES[-1]}"
+        raise ScheduleError("E0201", message, node.span, hint)
     match value:
         case Num(exact) | Dur(exact):
             return const(number(exact, node.span))
         case Rate(traced):
             return traced
-    raise ScheduleError("E0311", f"`{id}` is not a number and cannot be used inside expr(...)", node.span)
+    what = describe(value) if isinstance(value, Open | Word) else "a schedule"
+    raise ScheduleError("E0311", f"`{id}` is {what} and cannot be used inside expr(...)", node.span)
 
 
 def _call(node: tree.Call, binder: "Binder", sub: Callable[[tree.Node], Expr]) -> Expr:
@@ -181,12 +181,11 @@ def _call(node: tree.Call, binder: "Binder", sub: Callable[[tree.Node], Expr]) -
         if binder.is_function(name):
             kind = "modifier" if name in MODIFIERS else "schedule"
             message = f"`{name}` is a {kind} and cannot be used inside expr(...)"
-            raise ScheduleError("E0311", message, node.span, "combine schedules outside")
-        hint = nearest(name, [*FUNCTIONS, *FOLDS])
-        hint = f"did you mean `{hint}`?" if hint else None
+            raise ScheduleError("E0311", message, node.span, "schedules are combined outside: `0.5 * cosine(1000)`")
+        hint = suggestion(name, [*FUNCTIONS, *FOLDS])
         raise ScheduleError("E0204", f"unknown function `{name}`", node.function_span, hint)
     if any(argument.name for argument in node.arguments):
-        raise ScheduleError("E0205", f"`{name}` takes no named arguments here", node.span)
+        raise ScheduleError("E0205", f"the arguments of `{name}` have no names", node.span)
     if name in FOLDS:
         if count < 2:
             raise ScheduleError("E0206", f"`{name}` takes at least 2 arguments, got {count}", node.span)

@@ -49,7 +49,7 @@ def _lower(
     if not stretch.endless:
         roots.append((stretch.end, stretch.out))
     if base is None and any(symbols_in(value) for _, value in roots):
-        hint = "compile(..., base_lr=...)" if target == "lr" else f'compile(..., bases={{"{target}": ...}})'
+        hint = "pass `base_lr=...`" if target == "lr" else f'pass `bases={{"{target}": ...}}`'
         raise ScheduleError("E0401", f"`{target}` uses its base, which is not set", whole.span, hint)
     assembler = Assembler()
     segments = [Segment(begin, assembler.add([value])) for begin, value in roots]

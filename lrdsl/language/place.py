@@ -24,7 +24,8 @@ from lrdsl.language.bound import (
 )
 from lrdsl.language.formula import fold
 from lrdsl.language.memory import Memory, TracedMachine
-from lrdsl.language.printer import render
+from lrdsl.language.printer import quoted
+from lrdsl.language.values import shown
 from lrdsl.primitives.at import At
 from lrdsl.primitives.observed import State
 from lrdsl.primitives.signature import PREV, SEGMENTS, ObservedModifier, Primitive, Reshaping
@@ -35,7 +36,9 @@ from lrdsl.program.program import FOREVER, STEPS
 from lrdsl.program.stretch import Piece, Stretch, combine, half_up, join
 from lrdsl.syntax import tree
 
+_STARTS = "it starts where the one before it ended; `from=1x` restarts it"
 WITHOUT_END = Fraction(FOREVER)
+ON_TIME = const(0)
 
 _COMBINE: Mapping[str, Callable[..., Expr]] = {
     "add": lambda a, b: a + b,
@@ -54,8 +57,9 @@ class Place:
     """Where a schedule stands: a position on a clock, and the rates that reach it.
 
     `stop` is where the enclosing sequence must end, for `rest`; None if nothing says so. `pace` is how many steps of
-    the schedule's own clock one step of this clock takes: a stretched round's is slower. `total` is the length of the
-    run; `absolute` says that this clock is the run's and the position is where the schedule will stand.
+    the schedule's own clock one step of this clock takes: a stretched round's is slower. `lost` is what rounding took
+    from this clock, see `At`. `total` is the length of the run; `absolute` says that this clock is the run's and the
+    position is where the schedule will stand.
     """
 
     memory: Memory
@@ -68,6 +72,7 @@ class Place:
     total: int | None = None
     absolute: bool = True
     pace: Any = 1.0
+    lost: Expr = ON_TIME
 
     @property
     def begin(self) -> int:
@@ -79,18 +84,21 @@ class Place:
         return const(step) if self.clock is STEP else STEP - (self.clock - step) * self.pace
 
     def at(self, value: Expr, step: Any) -> Expr:
-        """`value` when this clock shows `step`, a plain or a traced number."""
+        """`value` when this clock shows `step`, a plain or a traced whole number."""
         shown = step if isinstance(step, Expr) else const(step)
         own = shown if self.clock is STEP else STEP - (self.clock - shown) * self.pace
-        return substitute(value, {"step": own, self.clock.payload: shown})
+        symbols = {"step": own, self.clock.payload: shown}
+        if self.lost is not ON_TIME:
+            symbols[self.lost.payload] = ON_TIME
+        return substitute(value, symbols)
 
     def earlier(self, steps: int) -> "Place":
         """The same place, so many steps to the left."""
         return replace(self, position=self.position - steps)
 
-    def lower(self, body: Bound, *, clock: Expr, pace: Any, prev: Expr, base: Expr) -> Stretch:
+    def lower(self, body: Bound, *, clock: Expr, lost: Expr, pace: Any, prev: Expr, base: Expr) -> Stretch:
         """`body` from step 0 of a clock of its own."""
-        here = replace(self, clock=clock, pace=pace, prev=prev, base=base)
+        here = replace(self, clock=clock, lost=lost, pace=pace, prev=prev, base=base)
         there = replace(here, position=Fraction(0), stop=None, absolute=False)
         return there.put(body)
 
@@ -139,13 +147,13 @@ class Place:
         if primitive.length:
             arguments["n"] = n
 
-        def formula(t: Any, step: Expr) -> Expr:
-            value = primitive.function(At(t, n, self.prev, self.base, step), **arguments)
+        def formula(t: Any, step: Expr, lost: Expr) -> Expr:
+            value = primitive.function(At(t, n, self.prev, self.base, step, lost), **arguments)
             return value if isinstance(value, Expr) else const(value)
 
         t = self.clock - begin if begin else self.clock
-        value = _spanned(node, lambda: formula(t, STEP))
-        out = value if end == FOREVER else _spanned(node, lambda: formula(const(n), self.now(end)))
+        value = _spanned(node, lambda: formula(t, STEP, self.lost))
+        out = value if end == FOREVER else _spanned(node, lambda: formula(const(n), self.now(end), ON_TIME))
         pieces = (Piece(begin, end, value, out, node),) if end > begin else ()
         return Stretch(pieces, begin, end, exact, out)
 
@@ -164,13 +172,13 @@ class Place:
             return self.position + length.steps
         if length.kind == "until":
             if half_up(length.steps) < self.begin:
-                message = f"`until` ({float(length.steps):g}) lies before the start of this segment ({self.begin})"
-                raise ScheduleError("E0410", message, node.span)
+                message = f"`until` is step {half_up(length.steps)}, and this segment starts at step {self.begin}"
+                hint = f"a length from here on is `n={half_up(length.steps)}`"
+                raise ScheduleError("E0410", message, node.span, hint)
             return length.steps
         assert self.stop is not None
         if self.stop < self.position:
-            left = half_up(self.stop) - self.begin
-            raise ScheduleError("E0409", f"`rest` is {left} steps", node.span, "shorten one of the others")
+            raise ScheduleError("E0409", "nothing is left for `rest`", node.span, "shorten one of the others")
         return self.stop
 
     def _arguments(self, primitive: Primitive, argued: Argued, node: tree.Node) -> dict[str, Any]:
@@ -180,9 +188,13 @@ class Place:
                 value = argued.values[parameter.python]
                 if parameter.kind.name in ("rate", "rates"):
                     value = self._filled(value)
-                    span = argued.spans.get(parameter.name, node.span)
+                    span, hint = argued.spans.get(parameter.name), None
+                    if span is None:
+                        span, hint = node.span, _STARTS if parameter.name == "from" else None
+                    called = f"`{parameter.name}` of `{primitive.name}`"
                     for entry in value if isinstance(value, tuple) else (value,):
-                        _check_rate(entry, parameter.name, primitive.name, parameter.kind.above == 0, span)
+                        which = f"an entry of {called}" if isinstance(value, tuple) else called
+                        _check_rate(entry, which, parameter.kind.above == 0, span, hint)
                 filled[parameter.python] = value
         return filled
 
@@ -218,11 +230,8 @@ class Place:
                     raise self._overfull(bound, part, here.position, stop)
             stretch = replace(here, stop=stop).put(part)
             if stretch.endless and index + 1 < len(bound.parts):
-                shown = render(part.node)
-                hint = "give it a length, or make it last"
-                raise ScheduleError(
-                    "E0503", f"`{shown}` never ends, so what follows is never reached", part.node.span, hint
-                )
+                message = f"{quoted(part.node)} never ends, so what follows is never reached"
+                raise ScheduleError("E0503", message, part.node.span, _how_to_end(part))
             parts.append(stretch)
             here = replace(here, position=stretch.exact, prev=stretch.out)
         return join(parts)
@@ -237,7 +246,7 @@ class Place:
     def _overfull(self, bound: BoundSequence, part: Bound, position: Fraction, stop: Fraction) -> ScheduleError:
         assert self.stop is not None
         used = half_up(position + self.stop - stop)
-        message = f"`rest` is {half_up(stop - position)} steps: the others already use {used} of {half_up(self.stop)}"
+        message = f"nothing is left for `rest`: the others already use {used} of {half_up(self.stop)} steps"
         return ScheduleError("E0409", message, bound.node.span, "shorten one of them")
 
     def _pointwise(self, bound: BoundPointwise) -> Stretch:
@@ -298,12 +307,21 @@ def _known(value: Any) -> float | None:
     return value.constant if isinstance(value, Expr) else value
 
 
-def _check_rate(value: Any, name: str, primitive: str, positive: bool, span: Span) -> None:
+def _how_to_end(bound: Bound) -> str:
+    """What to do about an endless part that something follows."""
+    if isinstance(bound, BoundSegment):
+        return "give it a length such as `n=1000`, or make it last"
+    if isinstance(bound, BoundStructure):
+        return "`repeat(3, ...)` ends; or make it last"
+    return "give it a length, or make it last"
+
+
+def _check_rate(value: Any, called: str, positive: bool, span: Span, hint: str | None) -> None:
     known = _known(value)
     if known is not None and known < 0:
-        raise ScheduleError("E0607", f"`{name}` of `{primitive}` is negative ({known:g})", span)
+        raise ScheduleError("E0607", f"{called} is negative ({shown(known)})", span, hint)
     if known is not None and positive and not known > 0:
-        raise ScheduleError("E0605", f"`{name}` of `{primitive}` must be greater than 0, got {known:g}", span)
+        raise ScheduleError("E0605", f"{called} must be greater than 0, got {shown(known)}", span, hint)
 
 
 def _spelled_out(primitive: Primitive, n: int, rates: Mapping[str, Any], call: tree.Node) -> tree.Node:
@@ -333,7 +351,7 @@ def _spanned(node: tree.Node, make: Callable[[], Any]) -> Any:
 
 def _bounded(stretch: Stretch, node: tree.Node) -> Stretch:
     if not stretch.endless and stretch.end >= STEPS:
-        raise ScheduleError("E0404", f"`{render(node)}` would end beyond step 2**53 - 1", node.span)
+        raise ScheduleError("E0404", f"{quoted(node)} would end beyond step 2**53 - 1", node.span)
     return stretch
 
 

@@ -10,6 +10,7 @@ from lrdsl.syntax import tree
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _KEYWORDS = frozenset({"let", "true", "false", "rest", "lrdsl"})
 _LONGEST_LITERAL = 64
+_LONGEST_SHOWN = 40
 _EXACT = Context(prec=2 * _LONGEST_LITERAL)
 
 # How tightly each kind of node binds; an operand that binds less than its place asks for gets parentheses.
@@ -22,6 +23,12 @@ _BINARY = {
     "/": (_TERM, _TERM, _SIGN),
     "**": (_POWER, _ATOM, _SIGN),
 }
+
+
+def quoted(node: tree.Node) -> str:
+    """The text of a node as messages show it: in backticks, cut short if it is long."""
+    text = render(node)
+    return f"`{text}`" if len(text) <= _LONGEST_SHOWN else f"`{text[: _LONGEST_SHOWN - 3]}...`"
 
 
 def render(node: tree.Node) -> str:

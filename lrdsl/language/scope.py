@@ -50,11 +50,11 @@ class Scope:
         self._nodes += 1
         self._depth += 1
         if self._nodes > NODES:
-            message = f"more than {NODES} nodes after `let` is expanded"
-            raise ScheduleError("E0902", message, node.span, "`let` does not shorten: it is expanded at each use")
+            message = f"more than {NODES} numbers, names and calls once every `let` is put in"
+            raise ScheduleError("E0902", message, node.span, "`let` does not shorten: it is put in at each use")
         if self._depth > DEPTH:
-            message = f"nested deeper than {DEPTH} after `let` is expanded"
-            raise ScheduleError("E0901", message, node.span, "`let` does not flatten: it is expanded at each use")
+            message = f"nested deeper than {DEPTH} once every `let` is put in"
+            raise ScheduleError("E0901", message, node.span, "`let` does not flatten: it is put in at each use")
 
     def leave(self) -> None:
         """Back up one level."""
@@ -65,9 +65,12 @@ class Scope:
         if self.reserved(let.name):
             raise ScheduleError("E0210", f"`{let.name}` is reserved", let.name_span, "choose another name")
         if let.name in self.names():
-            raise ScheduleError("E0211", f"`{let.name}` is already defined", let.name_span)
+            raise ScheduleError("E0211", f"`{let.name}` is already defined", let.name_span, self._where(let.name))
         self.defining = let.name
         self._outside, self._nodes = self._nodes, 0
+
+    def _where(self, name: str) -> str:
+        return "params define it" if name in self.context.params else "an earlier `let` defines it"
 
     def defined(self, let: tree.Let) -> None:
         """The definition is right. What it took is counted apart from what its uses will."""

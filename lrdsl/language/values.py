@@ -5,6 +5,7 @@ is a traced formula over ``base`` and ``prev``.
 """
 
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -53,6 +54,8 @@ class Word:
 
 Value = Num | Dur | Open | Rate | Word
 
+LARGEST = "the largest is about 1.8e308"
+_SPOKEN = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 _EXACT: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -77,13 +80,19 @@ def number(value: Fraction, span: Span) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ScheduleError("E0105", "this number is larger than a double can hold", span) from None
+        raise ScheduleError("E0105", "this number is larger than a double can hold", span, LARGEST) from None
+
+
+def shown(value: float) -> str:
+    """A number in a message, to 12 digits, as the language would write it: ``1000000`` and ``1e-9``."""
+    return re.sub(r"e([+-])0*", lambda e: "e-" if e[1] == "-" else "e", f"{value:.12g}")
 
 
 def arithmetic(op: str, left: Value, right: Value, span: Span, shown: str) -> Value:
     """``left op right`` as language.md §3 defines it; `shown` is its text, for messages."""
     if isinstance(left, Open) or isinstance(right, Open):
-        hint = "`rest` already leaves room for the others" if Open("rest") in (left, right) else None
+        rest = Open("rest") in (left, right)
+        hint = "`rest` already leaves room for the others" if rest else "`inf` is no number: it means without end"
         raise ScheduleError("E0304", "no arithmetic on `rest` or `inf`", span, hint)
     if max(map(_bits, (left, right))) > EXACT_BITS:
         raise ScheduleError("E0105", "this number has too many digits to be kept exactly", span, "round a part of it")
@@ -112,8 +121,10 @@ def arithmetic(op: str, left: Value, right: Value, span: Span, shown: str) -> Va
         case Num(a), Rate(b) if op == "*":
             return Rate(number(a, span) * b)
     adds = op in "+-" and {type(left), type(right)} == {Dur, Num}
-    hint = "only whole steps can be added to a duration" if adds else None
-    raise ScheduleError("E0307", f"`{shown}` has no meaning: {describe(left)} {op} {describe(right)}", span, hint)
+    why = "only whole steps can be added to a duration" if adds else None
+    raise ScheduleError(
+        "E0307", f"`{shown}` has no meaning: {describe(left)} {_SPOKEN[op]} {describe(right)}", span, why
+    )
 
 
 def _bits(value: Value) -> int:
@@ -136,7 +147,9 @@ def _power(left: Value, right: Value, span: Span, shown: str) -> Value:
         raise ScheduleError("E0307", f"`{shown}` has no meaning: `**` takes plain numbers", span)
     result = elementary.power(number(left.value, span), number(right.value, span))
     if abs(result) == elementary.INF:
-        raise ScheduleError("E0105", f"`{shown}` is larger than a double can hold", span)
+        if left.value == 0:
+            raise ScheduleError("E0105", f"`{shown}` divides by zero", span)
+        raise ScheduleError("E0105", f"`{shown}` is larger than a double can hold", span, LARGEST)
     if result != result:
-        raise ScheduleError("E0105", f"`{shown}` is not a real number", span)
+        raise ScheduleError("E0105", f"`{shown}` is not a real number", span, "a root of a negative number")
     return Num(Fraction(result))

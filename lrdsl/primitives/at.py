@@ -16,6 +16,7 @@ class At:
         prev: The rate on entering the segment.
         base: The base rate.
         step: The schedule's own clock.
+        lost: What rounding took from `t`, where a stretched round's clock is no whole number.
     """
 
     t: Any
@@ -23,6 +24,7 @@ class At:
     prev: Any
     base: Any
     step: Any = STEP
+    lost: Any = 0.0
 
     @property
     def u(self) -> Any:
@@ -32,4 +34,4 @@ class At:
     @property
     def left(self) -> Any:
         """Share that is left, ``(n - t) / n``: exact near the end, where ``1 - t/n`` is not."""
-        return (self.n - self.t) / self.n if self.n else 0.0
+        return ((self.n - self.t) - self.lost) / self.n if self.n else 0.0

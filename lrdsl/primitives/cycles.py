@@ -26,6 +26,7 @@ from lrdsl.primitives.signature import (
     structure,
 )
 from lrdsl.primitives.stage import Stage
+from lrdsl.program.elementary import two_product
 from lrdsl.program.expr import (
     const,
     expm1,
@@ -77,7 +78,7 @@ def onecycle(
 
     Example:
         >>> import lrdsl
-        >>> schedule = lrdsl.compile("onecycle(100, up=0.25, start=0, end=0)", base_lr=1.0)
+        >>> schedule = lrdsl.compile("onecycle(100, up=0.25, start=0, end=0, shape=linear)", base_lr=1.0)
         >>> schedule.lr(0), schedule.lr(12), schedule.lr(24), schedule.lr(99)
         (0.0, 0.5, 1.0, 0.0)
 
@@ -88,17 +89,26 @@ def onecycle(
     """
     if not up * at.n > 1:
         raise ScheduleError("E0601", f"`up` times `n` of `onecycle` must be greater than 1, got {up * at.n:g}")
-    # What rounding takes from the top's place is kept: next to the top it would be all that is left.
-    exact = Fraction(up) * int(at.n) - 1
-    top, fall = float(exact), float(at.n - 1 - exact)
-    tail = float(exact - Fraction(top))
+    last = int(at.n) - 1
+    top = Fraction(up) * (last + 1) - 1
+    risen, to_rise = _share(at.t, top)
+    to_fall, fallen = _share(last - at.t, last - top)
 
     def ease(w: Any) -> Any:
         return square(sinpi(w / 2)) if shape == "cosine" else w
 
-    rising = between(start, peak, ease(((top - at.t) + tail) / top), ease(at.t / top))
-    falling = between(peak, end, ease((at.n - 1.0 - at.t) / fall), ease(((at.t - top) - tail) / fall))
-    return select(at.t >= at.n - 1.0, end, select(at.t <= top, rising, falling))
+    rising = between(start, peak, ease(to_rise), ease(risen))
+    falling = between(peak, end, ease(to_fall), ease(fallen))
+    return select(at.t >= last, end, select(to_rise >= 0.0, rising, falling))
+
+
+def _share(steps: Any, length: Fraction) -> tuple[Any, Any]:
+    """``steps / length`` and its distance to 1, each rounded once though the length is no double."""
+    per_step = 1 / length
+    high = float(per_step)
+    share, lost = two_product(steps, high)
+    lost = lost + steps * float(per_step - Fraction(high))
+    return share + lost, (1.0 - share) - lost
 
 
 @segment()
@@ -208,28 +218,31 @@ def cycle(stage: Stage, body: Body, mult: Multiple = 1, gain: NonNegative = 1) -
 
 def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> Stretch:
     # The body is lowered once, over symbols: a round at any time, and the end of the last one, fill them in.
-    clock, pace, growth = fresh(), fresh(), fresh() if gain != 1 else const(1)
-    one = stage.lower(body, clock=clock, pace=pace, prev=_times(stage.prev, growth), base=_times(stage.base, growth))
+    clock, lost, pace, growth = fresh(), fresh(), fresh(), fresh() if gain != 1 else const(1)
+    prev, base = _times(stage.prev, growth), _times(stage.base, growth)
+    one = stage.lower(body, clock=clock, lost=lost, pace=pace, prev=prev, base=base)
     length, name = one.end, "cycle" if times == INF else "repeat"
     if one.endless:
         message = f"the body of `{name}` never ends, so there is no second round"
-        raise ScheduleError("E0503", message, body.node.span, "give it a length: `n=`")
+        raise ScheduleError("E0503", message, body.node.span, "give it a length such as `n=1000`")
     if length == 0:
-        raise ScheduleError("E0406", f"the body of `{name}` has no steps")
+        raise ScheduleError("E0406", f"the body of `{name}` has no steps", hint="a round lasts at least 1 step")
 
-    def filled(value: Any, index: Any, local: Any, stretch: Any) -> Any:
-        symbols = {clock.payload: local, pace.payload: const(1) * stage.pace * stretch}
+    def filled(value: Any, index: Any, local: Any, stretch: Any, short: Any) -> Any:
+        symbols = {clock.payload: local, lost.payload: short, pace.payload: const(1) * stage.pace * stretch}
         return substitute(value, symbols if gain == 1 else symbols | {growth.payload: power(gain, index)})
 
     t = stage.clock - stage.begin if stage.begin else stage.clock
     if mult == 1:
         index, stretch = floor(t / length), const(1)
-        local = t - index * length
+        local, short = t - index * length, stage.lost
     else:
         index = round_index(t, length, mult)
         stretch = power(mult, index)
-        local = (t - round_start(t, length, mult)) / stretch
-    value = filled(one.flatten(clock), index, local, stretch)
+        ticks = t - round_start(t, length, mult)
+        local = ticks / stretch
+        short = _short(ticks, local, stretch, mult, stage.lost)
+    value = filled(one.flatten(clock), index, local, stretch, short)
     marks = tuple(stage.begin + edge for piece in one.pieces for edge in (piece.end, *piece.marks))
     if times == INF:
         piece = Piece(stage.begin, FOREVER, value, value, stage.origin, marks)
@@ -238,7 +251,7 @@ def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> St
     end, exact = half_up(stage.position + steps), stage.position + steps
     if end >= STEPS:
         raise ScheduleError("E0404", f"`{name}` would end beyond step 2**53 - 1")
-    last = filled(one.out, const(times - 1), const(length), power(mult, const(times - 1)))
+    last = filled(one.out, const(times - 1), const(length), power(mult, const(times - 1)), const(0))
     out = substitute(last, {"step": stage.now(end)})
     piece = Piece(stage.begin, end, value, out, stage.origin, marks)
     return Stretch((piece,), stage.begin, end, exact, out)
@@ -250,6 +263,14 @@ def _sum_of_lengths(length: int, times: int, mult: int) -> int:
     rounds = min(times, 64)  # 64 rounds are longer than any clock counts: refused, whatever follows
     total: int = length * ((mult**rounds - 1) // (mult - 1))
     return total
+
+
+def _short(ticks: Any, local: Any, stretch: Any, mult: int, lost: Any) -> Any:
+    """What rounding took from the quotient ``local``: near the end of a round it would be all that counts."""
+    if mult & (mult - 1) == 0:  # powers of 2 divide exactly
+        return lost if lost.constant == 0.0 else lost / stretch
+    high, low = two_product(local, stretch)
+    return (((ticks - high) - low) + lost) / stretch
 
 
 def _times(rate: Any, growth: Any) -> Any:

@@ -101,8 +101,8 @@ def noam(at: At, d_model: Positive, warmup: Span, n: Steps = ENDLESS) -> Any:
 
     Source: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
     """
-    falling, peak = 1.0 / sqrt(d_model * at.t), 1.0 / sqrt(d_model * warmup)
-    return at.base * minimum(falling, peak * (at.t / warmup))
+    rising = at.t / (warmup * sqrt(d_model * warmup))
+    return at.base * minimum(rising, 1.0 / sqrt(d_model * at.t))
 
 
 @segment()

@@ -28,7 +28,7 @@ def clamp(value: Expr, min: Rate = None, max: Rate = None) -> Expr:
     Source: optax ``exponential_decay(end_value=)``.
     """
     if min is None and max is None:
-        raise ScheduleError("E0208", "`clamp` needs `min` or `max`", hint="clamp(min=none, max=none)")
+        raise ScheduleError("E0208", "`clamp` needs `min` or `max`", hint="give it one: `clamp(min=1e-6)`")
     bounds = [_known(min), _known(max)]
     if bounds[0] is not None and bounds[1] is not None and bounds[0] > bounds[1]:
         raise ScheduleError("E0601", f"`min` of `clamp` must not be above `max`, got {bounds[0]:g} and {bounds[1]:g}")

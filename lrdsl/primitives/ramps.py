@@ -5,7 +5,18 @@ from typing import Any
 
 from lrdsl.errors import ScheduleError
 from lrdsl.primitives.at import At
-from lrdsl.primitives.signature import BASE, ENDLESS, PREV, Number, Positive, PositiveRate, Rate, Shape, Steps, segment
+from lrdsl.primitives.signature import (
+    BASE,
+    ENDLESS,
+    PREV,
+    Positive,
+    PositiveRate,
+    Rate,
+    Shape,
+    Steps,
+    TanhBound,
+    segment,
+)
 from lrdsl.program.elementary import two_product, two_sum
 from lrdsl.program.expr import Expr, exp, expm1, log, log1p, maximum, minimum, mix, select, sinpi, sqrt, square
 from lrdsl.program.expr import power as raised
@@ -142,7 +153,8 @@ def polynomial(at: At, n: Steps, power: Positive = 1, to: Rate = 0, from_: Rate 
 
     Source: torch ``PolynomialLR``; Chen et al. 2018 (DeepLab, power 0.9), https://arxiv.org/abs/1606.00915
     """
-    return between(from_, to, raised(at.left, power), -expm1(power * log1p(-at.u)))
+    remaining = select(at.u < 0.5, log1p(-at.u), log(at.left))
+    return between(from_, to, raised(at.left, power), -expm1(power * remaining))
 
 
 @segment(alias={"min": "to"})
@@ -194,7 +206,7 @@ def geometric(at: At, n: Steps, to: PositiveRate, from_: PositiveRate = PREV) ->
 
 
 @segment(alias={"min": "to"})
-def tanh(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV, lb: Number = -7, ub: Number = 3) -> Any:
+def tanh(at: At, n: Steps, to: Rate = 0, from_: Rate = PREV, lb: TanhBound = -7, ub: TanhBound = 3) -> Any:
     """Hyperbolic tangent decay from near the incoming learning rate to near ``to``.
 
         lr(t) = to + (from - to) * (1 - tanh(lb * (n - t)/n + ub * t/n)) / 2,   0 <= t < n

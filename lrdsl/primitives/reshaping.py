@@ -188,7 +188,7 @@ def _total(site: Site) -> Fraction:
         raise ScheduleError("E0407", message, hint="give that schedule a length")
     if site.total is None:
         message = "`cooldown` of a schedule that never ends needs total_steps, which is not set"
-        raise ScheduleError("E0401", message, hint="compile(..., total_steps=...)")
+        raise ScheduleError("E0401", message, hint="pass `total_steps=...`")
     return Fraction(site.total)
 
 

@@ -33,7 +33,7 @@ def wsd(
 
         warmup(warmup) >> hold(n - warmup - decay) >> shape(decay, to=to)
 
-    First step: 0. After ``n`` steps: ``to``, held. In between it stays at base.
+    First step: 0. In between it stays at base. It ends at ``to``, held.
 
     Args:
         n: Length of the whole, in optimizer steps.

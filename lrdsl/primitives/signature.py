@@ -36,7 +36,7 @@ class Kind:
     def range(self) -> str:
         """The range in words, as in "must be …"."""
         if self.above > -INF and self.below < INF:
-            return f"between {self.above:g} and {self.below:g}"
+            return f"greater than {self.above:g} and less than {self.below:g}"
         if self.above > -INF:
             return f"greater than {self.above:g}"
         return f"at least {self.least:g}"
@@ -67,6 +67,8 @@ Positive = Annotated[float, Kind("number", above=0)]
 NonNegative = Annotated[float, Kind("number", least=0)]
 Ratio = Annotated[float, Kind("number", above=0, below=1)]
 Flag = Annotated[bool, Kind("flag")]
+TanhBound = Annotated[float, Kind("number", above=-1e6, below=1e6)]
+"""An argument of tanh, which is flat long before; beyond, twice the value could overflow."""
 Count = Annotated[int, Kind("whole", least=0)]
 Times = Annotated[int, Kind("times", least=1)]
 Multiple = Annotated[int, Kind("whole", least=1)]

@@ -22,6 +22,7 @@ class Stage(Protocol):
     """What ``language/place.py`` offers."""
 
     clock: Any
+    lost: Any
     position: Fraction
     pace: Any
     begin: int
@@ -33,8 +34,8 @@ class Stage(Protocol):
         """The schedule's own clock when this clock shows `step`."""
         ...
 
-    def lower(self, body: Any, *, clock: Any, pace: Any, prev: Any, base: Any) -> Stretch:
-        """`body` from step 0 of `clock`."""
+    def lower(self, body: Any, *, clock: Any, lost: Any, pace: Any, prev: Any, base: Any) -> Stretch:
+        """`body` from step 0 of `clock`, which is short of the true time by `lost`."""
         ...
 
     def rewrite(self, parts: Sequence[Part]) -> Stretch:

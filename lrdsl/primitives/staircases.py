@@ -74,11 +74,13 @@ def multistep(
             raise ScheduleError("E0602", f"`at` must not decrease: {later} comes after {earlier}")
     late = next((milestone for milestone in at_ if milestone >= at.n), None)
     if late is not None:
-        raise ScheduleError("E0604", f"milestone {late} is never reached: the segment has {at.n:g} steps")
+        message = f"milestone {late} is never reached: the segment has {int(at.n)} steps"
+        raise ScheduleError("E0604", message, hint="milestones count from the start of their segment")
     if values is None:
         return from_ * power(gamma, _count([at.t >= milestone for milestone in at_]))
     if len(values) != len(at_) + 1:
-        raise ScheduleError("E0603", f"`values` needs {len(at_) + 1} entries, got {len(values)}")
+        hint = "one before each milestone, and one after the last"
+        raise ScheduleError("E0603", f"`values` needs {len(at_) + 1} entries, got {len(values)}", hint=hint)
     return _choose(at.t, at_, values)
 
 

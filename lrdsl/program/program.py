@@ -27,7 +27,9 @@ MAGIC = 0x314C5344524C  # "LRDSL1" as little-endian bytes
 def too_large() -> ScheduleError:
     """E0907: the limits that keep a Program small enough for a GPU block."""
     limits = f"at most {STACK} stack slots and {CODE} instructions"
-    return ScheduleError("E0907", f"the Program is too large: {limits}", hint="split the formula or shorten the text")
+    return ScheduleError(
+        "E0907", f"the schedule is too large once compiled: {limits}", hint="fewer operands or milestones"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ MAX_PARTS = 4096
 
 _NUMBER = re.compile(r"([0-9_.]+(?:[eE][+-]?[0-9]+)?)([kMBT]?)(.*)")
 _SUFFIXES = {"k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_EXTREME = {"larger": "the largest is about 1.8e308", "smaller": "the smallest is about 5e-324; write `0`"}
 
 
 class Builder:
@@ -167,7 +168,7 @@ class Builder:
         except OverflowError:
             too = "larger"
         if too:
-            raise ScheduleError("E0105", f"`{text}` is {too} than a double can hold", span)
+            raise ScheduleError("E0105", f"`{text}` is {too} than a double can hold", span, _EXTREME[too])
         return tree.Number(value, unit, text, span=span)
 
     def STRING(self, word: Word) -> tree.String:
@@ -203,6 +204,6 @@ def _group(index: Any) -> str | int:
     """The group a target names: a word, a string or a position."""
     if isinstance(index, tree.Number):
         if index.unit or index.value.denominator != 1:
-            raise ScheduleError("E0312", f"a group's position must be a whole number, got `{index.text}`", index.span)
+            raise ScheduleError("E0312", f"a group's index must be a whole number, got `{index.text}`", index.span)
         return int(index.value)
     return index.value if isinstance(index, tree.String) else index.text

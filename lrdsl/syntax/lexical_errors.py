@@ -28,6 +28,10 @@ _UNITS = {
     **dict.fromkeys(["X", "times"], "x"),
 }
 
+# What is meant by characters that keyboards and word processors put in place of plain ones.
+_MEANT = {"×": "*", "·": "*", "÷": "/", "−": "-", "≤": "<=", "≥": ">=", "≠": "!=", "→": ">>", "»": ">>", "²": "** 2"}
+_MEANT_BY_CATEGORY = {"Pd": "`-`", "Pi": '`"`', "Pf": '`"`', "Zs": "an ordinary blank"}
+
 
 def check_brackets(text: str) -> None:
     """Raise unless every bracket and quote is closed and none is nested too deep.
@@ -44,9 +48,12 @@ def check_brackets(text: str) -> None:
         elif bracket in ")]":
             if not stack:
                 raise ScheduleError("E0102", f"unmatched `{bracket}`", match.span(), "no bracket is open here")
-            expected = _CLOSING[stack.pop()[0]]
+            opened = stack.pop()
+            expected = _CLOSING[opened[0]]
             if bracket != expected:
-                raise ScheduleError("E0102", f"unmatched `{bracket}`", match.span(), f"expected `{expected}` first")
+                raise ScheduleError(
+                    "E0102", f"expected `{expected}`, got `{bracket}`", match.span(), f"`{opened[0]}` is still open"
+                )
         elif bracket[0] == '"':
             _check_string(match)
     if stack:
@@ -93,14 +100,17 @@ def _unexpected_character(text: str, at: int) -> ScheduleError:
 def _character_hint(text: str, at: int) -> str | None:
     char, before, after = text[at], text[max(0, at - MAX_WORD) : at].rstrip(), text[at + 1 :].lstrip()
     if name := unicodedata.name(char, "") if ord(char) > 127 else "":
-        return f"this is {name}"
+        folded = unicodedata.normalize("NFKC", char) if name.startswith("FULLWIDTH") else None
+        plain = _MEANT.get(char, folded)
+        meant = f"`{plain}`" if plain else _MEANT_BY_CATEGORY.get(unicodedata.category(char))
+        return f"this is {name}" + (f"; write {meant}" if meant else "")
     if not char.isprintable():
-        return "this character cannot be seen"
+        return "a character that cannot be seen; delete it"
     if char == "%":
         number = re.search(r"[0-9][0-9_.]*$", before)
         if number and after[:1] in ("", ",", ")", ";", "]", "|", ">"):
             return f"write `{number[0]}%`: no blank before a unit"
-        return "the remainder of a / b is `mod(a, b)`"
+        return "the remainder of a / b is `mod(a, b)`, inside expr(...)"
     return {
         "'": 'strings are written "..."',
         ":": "a name is set with `=`",
@@ -118,13 +128,13 @@ def _character_hint(text: str, at: int) -> str | None:
 def _number_hint(literal: str) -> str:
     """What was probably meant, offered only if that is a number."""
     if re.fullmatch(r"0[xXoObB][0-9A-Fa-f_]+", literal):
-        return "numbers are decimal"
+        return "numbers are decimal" + _decimal(literal)
     if re.search(r"[0-9.][eE][+-]?[0-9]{5,}", literal):
         return "an exponent has at most 4 digits"
     if re.fullmatch(r"[0-9._]+[eE][+-]?", literal):
         return f"an exponent needs digits: `{literal.rstrip('eE+-')}e-3`"
     if remainder := re.fullmatch(r"([0-9._]+)%([0-9._]+)", literal):
-        return f"the remainder is `mod({remainder[1]}, {remainder[2]})`"
+        return f"the remainder is `mod({remainder[1]}, {remainder[2]})`, inside expr(...)"
     number, letters = _split(literal)
     if number.count(".") > 1:
         return "a number has one decimal point"
@@ -142,7 +152,19 @@ def _number_hint(literal: str) -> str:
     elif digits != number:
         why = "`_` stands between digits, one at a time"
     meant = digits + letters
-    return f"`{meant}` ({why})" if _GOOD.fullmatch(meant) else "suffixes: k, M, B, T; units: %, x, ep, tok, smp"
+    return (
+        f"did you mean `{meant}`? ({why})"
+        if _GOOD.fullmatch(meant)
+        else "suffixes: k, M, B, T; units: %, x, ep, tok, smp"
+    )
+
+
+def _decimal(literal: str) -> str:
+    """``0x10`` as a decimal number, if it is one."""
+    try:
+        return f": `{int(literal, 0)}`"
+    except ValueError:
+        return ""
 
 
 def _split(literal: str) -> tuple[str, str]:

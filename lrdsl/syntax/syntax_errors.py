@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrdsl.errors import ScheduleError
+from lrdsl.errors import ScheduleError, Span
 from lrdsl.syntax.lalr import Word
 
 CODE = "E0103"
@@ -17,8 +17,18 @@ _VALUES = frozenset({"NAME", "NUMBER", "STRING", "TRUE", "FALSE", "REST"})
 _OPERATORS = frozenset({"+", "-", "*", "/", "**", "<", "<=", ">", ">=", "==", "!="})
 _UNITS = frozenset({"ep", "x", "tok", "smp", "k", "M", "B", "T"})
 _KEYWORDS = frozenset({"rest", "true", "false"})
-_ONE_AFTER_ANOTHER = "`>>` runs one after another"
+_ONE_AFTER_ANOTHER = "`>>` runs one segment after another"
 _LONGEST_SHOWN = 24
+_NOT_A_WORD = {
+    "and": "`and` of two conditions is `min(a, b)`",
+    "or": "`or` of two conditions is `max(a, b)`",
+    "not": "`not` of a condition is `where(condition, 0, 1)`",
+    "if": "a choice is `where(condition, a, b)`",
+    "else": "a choice is `where(condition, a, b)`",
+    "then": _ONE_AFTER_ANOTHER,
+    "lambda": "a formula is `expr(...)`, without `lambda`",
+}
+"""Words of other languages, and what they are here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +102,22 @@ def misplaced(text: str, words: Sequence[Word], at: int | None) -> ScheduleError
         end = words[-1].span[1]
         return ScheduleError(CODE, "unexpected end", (end, end), _after(place) or _unfinished(place))
     span = words[index].span
+    for word in words[max(0, index - 1) : index + 1]:
+        if word.text in _NOT_A_WORD and place.kind() in _VALUES:
+            return ScheduleError(CODE, f"unexpected `{word.text}`", word.span, _NOT_A_WORD[word.text])
     if _ends_value(place) and (place.kind() in _VALUES or place.word() == "("):
         left, right = place.operand(index - 1, -1), place.operand(index, +1)
         return ScheduleError(CODE, f"`{left}` and `{right}` stand side by side", span, _between(place, left, right))
-    return ScheduleError(CODE, f"unexpected `{place.word()}`", span, _unexpected(place))
+    span = _arrow(text, span)
+    return ScheduleError(CODE, f"unexpected `{text[slice(*span)]}`", span, _unexpected(place))
+
+
+def _arrow(text: str, span: Span) -> Span:
+    """The whole of ``->`` or ``=>``, of which the parser names one half."""
+    for start in (span[0] - 1, span[0]):
+        if text[max(0, start) : start + 2] in ("->", "=>"):
+            return start, start + 2
+    return span
 
 
 def _ends_value(place: _Place) -> bool:
@@ -110,12 +132,6 @@ def _between(place: _Place, left: str, right: str) -> str | None:
         return f"write `let {left} = {right}`"
     if place.word(-2) == "lrdsl":
         return f"write `lrdsl {left};`"
-    if {"if", "else"} & {before, here}:
-        return "a choice is `where(condition, a, b)`"
-    if before == "lambda":
-        return "a formula is `expr(...)`, without `lambda`"
-    if here in ("and", "or"):
-        return f"`{here}` of two conditions is `{'min' if here == 'and' else 'max'}(a, b)`"
     if after_number and here in _UNITS:
         return f"write `{left}{here}`: no blank before a unit"
     if after_number and before.isdigit() and here.isdigit() and len(here) == 3:
@@ -176,7 +192,7 @@ def _unexpected(place: _Place) -> str | None:
     if before == here == "=":
         return "write one `=` to set, `==` to compare"
     if before == here and here in (",", ";"):
-        return f"nothing stands between the two `{here}`"
+        return f"there is nothing between the two `{here}`"
     if here == "let":
         return "`let` starts a statement, so a `;` belongs before it" if not inside else "`let` starts a statement"
     if here == "lrdsl":
@@ -190,7 +206,8 @@ def _unexpected(place: _Place) -> str | None:
     if here == "=":
         return "only an argument's name can stand before `=`" if inside else "only a name can be set: `lr = ...`"
     if here == ",":
-        return {"": _ONE_AFTER_ANOTHER, "group": "a target names one group"}.get(inside, "parentheses hold one value")
+        one = "a target names one group: `lr[a] = ...; lr[b] = ...`"
+        return {"": _ONE_AFTER_ANOTHER, "group": one}.get(inside, "parentheses hold one value")
     if here == ";":
         return "`;` separates statements, not arguments"
     if here in _OPERATORS:
@@ -208,7 +225,7 @@ def _before(place: _Place) -> str | None:
     if here == "=":
         return "a name belongs before `=`"
     if here in (")", "]"):
-        return "nothing stands between the brackets"
+        return "there is nothing between the brackets"
     if here in _OPERATORS or here in (",", ";"):
-        return f"something is missing before `{here}`"
+        return f"a value belongs before `{here}`" if here in _OPERATORS else f"there is nothing before `{here}`"
     return None

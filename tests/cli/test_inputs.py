@@ -157,7 +157,7 @@ def test_files_that_cannot_be_read(run: Any, tmp_path: Path, name: str, content:
         (("check", "--key", "a"), "--key names an entry of a file"),
         (("check", "--file", "no/such/file"), "does not exist"),
         (("check", "--wrong", "hold()"), "No such option"),
-        (("chekc", "hold()"), "No such command"),
+        (("chekc", "hold()"), "there is no verb `chekc`; did you mean `check`?"),
         (("plot", "hold()", "--json=5"), "does not take a value"),
     ],
 )

@@ -116,9 +116,9 @@ def test_an_import_error_of_our_own_is_internal(run: Any, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("hint", "shown"),
     [
-        ("compile(..., steps_per_epoch=...)", "--steps-per-epoch"),
-        ("compile(..., params=...)", "--param"),
-        ("compile(..., bases=...)", "--base"),
+        ("pass `steps_per_epoch=...`", "pass `--steps-per-epoch`"),
+        ("pass `params=...`", "pass `--param`"),
+        ('pass `bases={"lr[head]": ...}`', "pass `--base lr[head]=...`"),
         ("did you mean `lr`?", "did you mean `lr`?"),
     ],
 )

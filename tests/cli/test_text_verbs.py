@@ -31,7 +31,8 @@ def test_check_reports_every_text(run: Any) -> None:
     assert ran.out == "ok: cosine(9)\n"
     assert ran.err == (
         "E0204: unknown function `cosin`\n  |\n1 | cosin(9)\n  | ^^^^^ did you mean `cosine`?\n"
-        "E0401: `3ep` needs steps_per_epoch, which is not set\n  |\n1 | cosine(3ep)\n  |        ^^^ --steps-per-epoch\n"
+        "E0401: `3ep` needs steps_per_epoch, which is not set\n  |\n1 | cosine(3ep)\n"
+        "  |        ^^^ pass `--steps-per-epoch`\n"
     )
 
 
@@ -157,17 +158,27 @@ def test_explain_every_target(run: Any) -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_explain_every_code(run: Any, code: str) -> None:
-    assert run("explain", code.lower()).out == f"{code}: {CODES[code]}\n"
+    out = run("explain", code.lower()).out
+    assert out.startswith(f"{code}: {CODES[code]}\n\n")
+    assert 6 <= len(out.splitlines()) <= 32
+    assert "```" not in out
 
 
 def test_explain_several(run: Any) -> None:
-    assert run("explain", "E0204", "E0105").out.count("\n\n") == 1
+    lines = run("explain", "E0204", "n0713").out.splitlines()
+    assert [line[:5] for line in lines if line.startswith(("E0", "N0"))] == ["E0204", "N0713"]
 
 
-def test_explain_an_unknown_code(run: Any) -> None:
-    ran = run("explain", "E9999")
-    assert ran.code == 2
-    assert "there is no code E9999" in ran.err
+@pytest.mark.parametrize("code", ["E0599", "e503", "N0799", "E02044"])
+def test_explain_an_unknown_code(run: Any, code: str) -> None:
+    ran = run("explain", code)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"there is no code {code.upper()}; did you mean" in ran.err
+    assert ran.err.split("did you mean ")[1][:5] in CODES
+
+
+def test_explain_a_code_like_none(run: Any) -> None:
+    assert "there is no code E99; they run from E0100 to N0713" in run("explain", "e99").err
 
 
 def test_list_has_every_primitive(run: Any) -> None:
@@ -185,9 +196,29 @@ def test_list_one(run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("cosin", "did you mean `cosine`?"), ("zzz", "`lrdsl list` shows them all")]
+    ("name", "hint"),
+    [
+        ("cosin", "did you mean `cosine`?"),
+        ("ReduceLROnPlateau", "did you mean `plateau`?"),
+        ("get_cosine_schedule_with_warmup", "write `warmup(500) >> cosine(rest)`"),
+        ("zzz", "`lrdsl list` shows them all"),
+    ],
 )
 def test_list_an_unknown_one(run: Any, name: str, hint: str) -> None:
     ran = run("list", name)
     assert (ran.code, ran.out) == (2, "")
     assert f"there is no primitive `{name}`; {hint}" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("plto", "did you mean `plot`?"),
+        ("cosine(10)", "to see a schedule, write `lrdsl plot 'cosine(10)'`"),
+        ("zzz", "verbs are plot, check, fmt, explain, list, doctor"),
+    ],
+)
+def test_an_unknown_verb(run: Any, word: str, hint: str) -> None:
+    ran = run(word)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"there is no verb `{word}`; {hint}" in ran.err

@@ -77,3 +77,18 @@ def test_notes_are_rendered_like_errors():
     note = Note("N0704", "update 0 has lr 0", (0, 9), "`warmup(11) | skip(1)` starts above it")
     assert str(note) == "N0704: update 0 has lr 0 (`warmup(11) | skip(1)` starts above it)"
     assert note.render("warmup(5)").split("\n")[3].startswith("  | ^^^^^^^^^ `warmup")
+
+
+def test_a_long_line_is_shown_around_its_span():
+    text = "a" * 500 + " $ " + "b" * 500
+    lines = str(ScheduleError("E0101", "unexpected", (501, 502), "hint", text=text)).split("\n")
+    shown, carets = lines[2].removeprefix("1 | "), lines[3].removeprefix("  | ")
+    assert shown == "..." + "a" * 39 + " $ " + "b" * 58 + "..."
+    assert shown[carets.index("^")] == "$" and carets.endswith("^ hint")
+
+
+def test_a_span_that_is_cut_off_has_carets_up_to_there():
+    for start, end in [(0, 1000), (990, 1000), (0, 1)]:
+        _, _, line, carets = str(ScheduleError("E0101", "unexpected", (start, end), text="x" * 1000)).split("\n")
+        marked = {line[i] for i, c in enumerate(carets) if c == "^"}
+        assert marked == {"x"} and len(line) <= 4 + 3 + 100 + 3

@@ -29,6 +29,11 @@ DECAYS = {
     "multistep([1, 6], values=[1, 0.5, 0.25], n={n})": lambda t: [1, 0.5, 0.25][(t >= 1) + (t >= 6)],
     "inverse_sqrt(1, n={n})": lambda t: math.sqrt(1 / (1 + t)),
     "inverse_time(2, n={n})": lambda t: 1 / (1 + 2 * t),
+    "noam(4, warmup=4, n={n})": lambda t: min(1 / math.sqrt(t), t / 8) / 2 if t else 0,
+    "cyclic(2, to=3, down=1, gain=0.5, n={n})": lambda t: 1 + (0, 1, 2)[t % 3] * 0.5 ** (t // 3),
+    "cyclic(1, to=0.5, gamma=0.5, n={n})": lambda t: 1 - (t % 2) * 0.5 * 0.5**t,
+    "range_test(2, rate=3, n={n})": lambda t: 1 + 1.5 * t,
+    "range_test(2.5, staircase=true, n={n})": lambda t: 1 + (2 * t) // 5,
     "expr(prev / (1 + t), n={n})": lambda t: 1 / (1 + t),
 }
 rates = st.floats(1e-12, 1e3)
@@ -100,7 +105,7 @@ def test_a_ramp_without_steps_only_passes_its_end_on(text):
     assert schedule.length == 5 and [row.begin for row in schedule.segments()] == [0, 2]
 
 
-@pytest.mark.parametrize("text", [text for text in DECAYS if "multistep" not in text])
+@pytest.mark.parametrize("text", [text for text in DECAYS if "multistep" not in text and "noam" not in text])
 def test_an_open_ended_segment_without_steps_changes_nothing(text):
     schedule = lrdsl.compile(f"hold(2) >> {text.format(n=0)} >> hold(3)", base_lr=1.0)
     assert set(schedule.lrs(range(7))) == {1.0}
@@ -110,6 +115,36 @@ def test_an_open_ended_segment_without_steps_changes_nothing(text):
 def test_a_flat_ramp_is_flat_to_the_bit(text):
     schedule = lrdsl.compile(text.format(n=97, start=0.3, end=0.3), base_lr=1.0)
     assert set(schedule.lrs(range(100))) == {0.3}
+
+
+@given(n=st.integers(1, 2**50), start=rates, peak=rates, end=rates, shape=st.sampled_from(["cosine", "linear"]))
+def test_one_cycle_meets_its_three_rates(n, start, peak, end, shape):
+    text = f"onecycle({4 * n}, peak={peak}, up=0.5, start={start}, end={end}, shape={shape})"
+    schedule = lrdsl.compile(text, base_lr=1.0)
+    steps = [0, 2 * n - 1, 4 * n - 1, 4 * n, 4 * n + 10**9]
+    assert list(schedule.lrs(steps)) == [start, peak, end, end, end]
+    assert schedule.length == 4 * n
+
+
+def test_one_cycle_too_short_to_rise():
+    for n in (0, 1, 3):
+        with pytest.raises(lrdsl.ScheduleError, match="E0601"):
+            lrdsl.compile(f"onecycle({n}) >> hold()", base_lr=1.0)
+    assert list(lrdsl.compile("onecycle(4, start=0.25, end=0.5)", base_lr=1.0).lrs([0, 3, 4])) == [0.25, 0.5, 0.5]
+    assert lrdsl.compile(f"onecycle({2**50})", base_lr=1.0).lr(2**50 - 1) == 1 / 25 / 10_000
+
+
+@given(n=lengths, start=rates, end=rates)
+def test_tanh_comes_near_both_ends(n, start, end):
+    schedule = lrdsl.compile(f"tanh({n}, from={start}, to={end}, lb=-20, ub=20)", base_lr=1.0)
+    assert schedule.lr(0) == pytest.approx(start, rel=1e-15, abs=1e-15 * end)
+    assert schedule.lr(n) == schedule.lr(n + 10**9) == pytest.approx(end, rel=1e-15, abs=1e-15 * start)
+
+
+def test_tanh_without_steps_passes_the_end_of_its_formula_on():
+    schedule = lrdsl.compile("hold(2) >> tanh(0) >> hold(3)", base_lr=1.0)
+    assert schedule.lr(1) == 1.0
+    assert schedule.lr(2) == schedule.lr(4) == lrdsl.compile("tanh(9)", base_lr=1.0).lr(9)
 
 
 def test_rest_ends_on_total():

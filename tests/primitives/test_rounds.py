@@ -1,5 +1,7 @@
 """`repeat` and `cycle` against the same rounds written out one after another."""
 
+import math
+
 import pytest
 
 import lrdsl
@@ -16,6 +18,13 @@ BODIES = [
     "expr(prev * (1 + t) / n, n=5)",
     "step(2, gamma=0.5, n=7)",
     "repeat(2, linear(3, to=0.5x), gain=0.5)",
+    "wsd(9, 2, 3, to=0.1x)",
+    "points([1, 5, 8], [0.5x, 1x, prev / 4])",
+    "onecycle(8)",
+    "cyclic(2, to=0.5x, down=1, gain=0.5, n=8)",
+    "tanh(6)",
+    "range_test(3, staircase=true, n=7)",
+    "noam(4, warmup=3, n=7)",
 ]
 
 
@@ -56,6 +65,29 @@ def test_stretched_rounds(mult, gain):
             assert schedule.lr(begin + t) == pytest.approx(gain**c * (1 - t / n / 2), rel=1e-15)
         begin += n
     assert schedule.lr(begin) == gain**3 * 0.5
+
+
+@pytest.mark.parametrize("mult", [2, 3])
+@pytest.mark.parametrize("body", [body for body in BODIES if "repeat" not in body])
+def test_a_stretched_round_passes_through_the_body_s_values(body, mult):
+    schedule = lrdsl.compile(f"cycle({body}, mult={mult}, gain=0.5)", base_lr=1.0)
+    begin = 0
+    for c in range(4):
+        one = lrdsl.compile(body, base_lr=0.5**c)
+        steps = [begin + t * mult**c for t in range(int(one.length))]
+        assert schedule.lrs(steps) == pytest.approx(one.lrs(range(int(one.length))), rel=1e-15)
+        begin += int(one.length) * mult**c
+
+
+@pytest.mark.parametrize("inner", ["cosine(1000)", "hold(300) >> cosine(700)", "repeat(2, cosine(500), mult=5)"])
+def test_the_last_steps_of_a_stretched_round_keep_their_digits(inner):
+    """Local time is a third, or a fifteenth, of a step there; what rounding takes from it is not lost."""
+    schedule = lrdsl.compile(f"repeat(8, {inner}, mult=3)", base_lr=1.0)
+    body = int(lrdsl.compile(inner, base_lr=1.0).length)
+    end = body * sum(3**c for c in range(8))
+    length = 3**7 * (2500 if "repeat" in inner else 700 if "hold" in inner else 1000)
+    for k in (1, 2, 5, 1000):
+        assert schedule.lr(end - k) == pytest.approx(math.sin(math.pi * k / length / 2) ** 2, rel=2e-15)
 
 
 def test_a_stretched_body_sees_its_own_slower_clock():

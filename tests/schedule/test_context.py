@@ -107,9 +107,9 @@ def test_params_are_plain_numbers():
 
 def test_the_missing_base_of_a_target():
     error = error_of("weight_decay = linear(10)")
-    assert (error.code, error.hint) == ("E0401", 'compile(..., bases={"weight_decay": ...})')
+    assert (error.code, error.hint) == ("E0401", 'pass `bases={"weight_decay": ...}`')
     error = error_of("weight_decay[head] = linear(10)")
-    assert error.hint == 'compile(..., bases={"weight_decay[head]": ...})'
+    assert error.hint == 'pass `bases={"weight_decay[head]": ...}`'
     found = lrdsl.compile("weight_decay[head] = linear(10)", base_lr=1.0, bases={"weight_decay": 0.5})
     assert found.value("weight_decay", 0, "head") == 0.5
 
