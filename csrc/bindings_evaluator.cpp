@@ -64,9 +64,9 @@ class NativeProgram {
     evaluate_many(program(), from.data<int64_t>(), from.size(), slots.data<double>(), to.data<double>());
   }
 
-  void observe(int64_t metric, double report, int64_t step, const py::object& state) const {
+  void observe(int64_t metric, double report, int64_t step, const py::object& state, bool skipped) const {
     const Borrowed slots = state_of(state, true);
-    lrdsl::observe(program(), metric, report, step, slots.data<double>());
+    lrdsl::observe(program(), metric, report, step, skipped, slots.data<double>());
   }
 
   uintptr_t address() const { return reinterpret_cast<uintptr_t>(words_.data()); }
@@ -123,8 +123,9 @@ void bind_evaluator(py::module_& m) {
       .def("values", &NativeProgram::values, py::arg("steps"), py::arg("state"), py::arg("out"),
            "The values for many updates, into `out`.")
       .def("observe", &NativeProgram::observe, py::arg("metric"), py::arg("report"), py::arg("step"), py::arg("state"),
-           "Take a report; `state` changes in place.")
+           py::arg("skipped") = false, "Take a report; `state` changes in place.")
       .def_property_readonly("address", &NativeProgram::address, "Where the packed words lie.");
+  m.attr("MAGIC") = lrdsl::MAGIC;
   m.def("opcodes", &lrdsl::opcodes, "Names and arities, for the comparison with Python's table.");
   m.def("self_test", &lrdsl::self_test, "What is wrong with this build; empty if nothing is.");
 }

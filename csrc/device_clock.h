@@ -67,9 +67,9 @@ LRDSL_BODY void read_rate(const Rate& rate, Hyper& into) {
   if (0.0 <= value && value < INFINITE) into.lr = value;
 }
 
-// Lets a report change the slots of all who listen.
+// Lets a report change the slots of all who listen; if the update is skipped, of those who want to hear all the same.
 template <class Grid>
-static LRDSL_ASIDE void take_report(const Grid& grid, const Tables& t, int64_t metric, double value) {
+static LRDSL_ASIDE void take_report(const Grid& grid, const Tables& t, int64_t metric, double value, bool skipped) {
   const Plan& plan = *t.plan;
   const int64_t clock = t.state->clock;
   grid.each_thread([&](int thread) {
@@ -77,7 +77,7 @@ static LRDSL_ASIDE void take_report(const Grid& grid, const Tables& t, int64_t m
       const Listener& listener = plan.listeners[i];
       if (listener.metric != metric) continue;
       const Target& target = plan.targets[listener.target];
-      observe(program_of(target), listener.local, value, clock - target.origin, slots_of(target));
+      observe(program_of(target), listener.local, value, clock - target.origin, skipped, slots_of(target));
     }
   });
 }
@@ -107,14 +107,16 @@ template <class Rule, class Grid>
 static LRDSL_ASIDE void commit(const Grid& grid, const Tables& t) {
   State& state = *t.state;
   const Plan& plan = *t.plan;
-  if (skips(control_of(t))) {
+  const bool skip = skips(control_of(t));
+  if (plan.grad_norm >= 0) take_report(grid, t, plan.grad_norm, state.norm, skip);
+  if (skip) {
     grid.one_thread([&] {
       ++state.skipped;
       ++state.steps;
     });
+    if (plan.grad_norm >= 0) publish(grid, t);
     return;
   }
-  if (plan.grad_norm >= 0) take_report(grid, t, plan.grad_norm, state.norm);
   const int64_t clock = state.clock;
   grid.each_thread([&](int thread) {
     for (int64_t i = thread; i < plan.n_rates; i += THREADS) read_rate(plan.rates[i], t.hypers[plan.rates[i].group]);

@@ -108,11 +108,12 @@ inline void evaluate_many(const Program& p, const int64_t* steps, int64_t count,
   }
 }
 
-// Takes a report made before update `step`: every machine that listens and whose scope holds the step.
-LRDSL_HD void observe(const Program& p, int64_t metric, double report, int64_t step, double* state) {
+// Takes a report made before update `step`: every machine that listens and whose scope holds the step. Of an update
+// that is skipped only those hear that want to.
+LRDSL_HD void observe(const Program& p, int64_t metric, double report, int64_t step, bool skipped, double* state) {
   for (int64_t i = 0; i < p.machines; ++i) {
     const Machine& m = p.machine_table()[i];
-    if (m.metric != metric || step < m.begin || step >= m.end) continue;
+    if (m.metric != metric || step < m.begin || step >= m.end || (skipped && m.skipped == 0)) continue;
     double fresh[STACK][1];
     const double at = static_cast<double>(step);
     run<1>(p, m.start, m.count, &at, state, report, fresh);

@@ -93,7 +93,7 @@ LRDSL_BODY void update_at_once(const Grid& grid, const Tables& t, Shared& shared
 // A report that waits in the device's memory. One block.
 template <class Grid>
 LRDSL_BODY void report(const Grid& grid, const Tables& t, int64_t metric, double value) {
-  take_report(grid, t, metric, value);
+  take_report(grid, t, metric, value, false);
   publish(grid, t);
   reflect(grid, t, false);
 }

@@ -17,7 +17,7 @@ enum Operation : int {
   OPERATIONS
 };
 
-constexpr int64_t MAGIC = 0x314C5344524C;
+constexpr int64_t MAGIC = 0x324C5344524C;
 constexpr int64_t STACK = 64, CODE = 4096;
 
 struct Segment {
@@ -25,7 +25,8 @@ struct Segment {
 };
 
 struct Machine {
-  int64_t metric, begin, end, slot, slots, start, count;
+  int64_t metric, begin, end, slot, slots, skipped, start,
+      count;  // skipped: hears of updates that are not made, 0 or 1
 };
 
 struct Program {
@@ -87,7 +88,7 @@ inline const char* fault_in(const Program& p, size_t bytes) {
   const int64_t words = static_cast<int64_t>(bytes / 8);
   for (const int64_t count : {p.segments, p.machines, p.code, p.constants, p.state})
     if (count < 0 || count > words) return "a count is out of range";
-  if (8 + 3 * p.segments + 7 * p.machines + p.code + p.constants + p.state != words) return "the counts do not add up";
+  if (8 + 3 * p.segments + 8 * p.machines + p.code + p.constants + p.state != words) return "the counts do not add up";
   if (p.code > CODE || p.stack < 1 || p.stack > STACK || p.locals < 0 || p.locals > STACK) return "beyond the limits";
   if (p.segments < 1 || p.segment_table()[0].begin != 0) return "segments must begin at 0";
   for (int64_t i = 0; i < p.segments; ++i) {
@@ -100,6 +101,7 @@ inline const char* fault_in(const Program& p, size_t bytes) {
     const Machine& m = p.machine_table()[i];
     if (m.metric < 0 || m.begin < 0 || m.begin > m.end) return "a machine's metric or scope is out of range";
     if (m.slot != slot || m.slots < 1 || m.slots > p.state - slot) return "machines must own the slots in turn";
+    if (m.skipped != 0 && m.skipped != 1) return "a machine hears of skipped updates or not";
     slot += m.slots;
     if (const char* fault = fault_in(p, m.start, m.count, m.slots, true)) return fault;
   }

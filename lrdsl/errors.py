@@ -135,6 +135,9 @@ class ScheduleError(ValueError):
         hint: A short label or fix, shown beside the carets.
         text: The whole schedule text.
         source: The config key or file the text came from.
+
+    Attributes:
+        others: What else is wrong with the same text, in its order; this is the first.
     """
 
     def __init__(
@@ -153,10 +156,13 @@ class ScheduleError(ValueError):
         self.hint = hint
         self.text = text
         self.source = source
+        self.others: tuple[ScheduleError, ...] = ()
 
     def within(self, text: str, source: str | None = None) -> ScheduleError:
         """The same error with the text (and where it came from) attached."""
-        return ScheduleError(self.code, self.message, self.span, self.hint, text, source or self.source)
+        error = ScheduleError(self.code, self.message, self.span, self.hint, text, source or self.source)
+        error.others = tuple(other.within(text, source) for other in self.others)
+        return error
 
     def __str__(self) -> str:
         return render(self.code, self.message, self.span, self.hint, self.text, self.source)

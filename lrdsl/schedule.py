@@ -3,17 +3,22 @@
 import math
 from array import array
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any
 
 from lrdsl import checks
-from lrdsl.errors import Note, ScheduleError
+from lrdsl.errors import Note, ScheduleError, Span
+from lrdsl.language.binder import Binder
 from lrdsl.language.context import TARGETS, Context, shown
 from lrdsl.language.hints import suggestion
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
+from lrdsl.language.recovery import Enough, Errors
 from lrdsl.language.script import bind_script
+from lrdsl.notes import collect
 from lrdsl.program.expr import bounded
 from lrdsl.program.program import NODES, STEPS, Program
 from lrdsl.syntax.builder import LANGUAGE
@@ -27,9 +32,17 @@ Group = str | int | None
 class Schedule:
     """A learning-rate schedule: a pure function of the step and of what was observed. Made by `compile`."""
 
-    def __init__(self, text: str, script: Script, context: Context, tracks: dict[tuple[str, Group], Track]) -> None:
+    def __init__(
+        self,
+        text: str,
+        script: Script,
+        context: Context,
+        tracks: dict[tuple[str, Group], Track],
+        rounded: Mapping[Span, tuple[str, Fraction]],
+    ) -> None:
         self.text = text
         self.tracks = tracks
+        self._rounded = rounded
         self._script = script
         self._context = context
         self._observed: dict[str, int] = {}
@@ -85,7 +98,7 @@ class Schedule:
 
     # --- metrics and state --------------------------------------------------------------------------------------
 
-    def observe(self, value: float, metric: str = "loss", *, step: int | None = None) -> None:
+    def observe(self, value: float, metric: str = "loss", *, step: int | None = None, skipped: bool = False) -> None:
         """Report a metric.
 
         Args:
@@ -93,6 +106,8 @@ class Schedule:
             metric: Its name, as in ``plateau(metric=...)``.
             step: The update that the report was made before. Default: one more than that of the last report of this
                 metric; 1 for the first one, which is one report after every update.
+            skipped: That update is not made, so that the next report is made before the same one. Only modifiers that
+                look after such updates, like ``guard``, hear of it.
 
         Raises:
             ScheduleError: No modifier listens to `metric`, or a wrong step.
@@ -100,8 +115,9 @@ class Schedule:
         self.check_metric(metric)
         step = self._observed.get(metric, 0) + 1 if step is None else _whole(step)
         for track in self.tracks.values():
-            track.observe(metric, float(value), step)
-        self._observed[metric] = step
+            track.observe(metric, float(value), step, skipped)
+        if not skipped:
+            self._observed[metric] = step
 
     def reported(self, metric: str, step: int) -> None:
         """Note a report that somebody else has taken: the modifiers' state is set by hand."""
@@ -190,9 +206,10 @@ class Schedule:
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What is not wrong but worth knowing."""
+        """What is not wrong but worth knowing, in the order of the text."""
         if self._notes is None:
-            self._notes = tuple(checks.notes(self, self._context.total_steps))
+            tracks = {_key(*key): (track, self._context.base(*key)) for key, track in self.tracks.items()}
+            self._notes = collect(tracks, self._context.total_steps, self._rounded)
         return self._notes
 
     @property
@@ -307,7 +324,8 @@ def compile(
         The schedule. Asking it for a rate changes nothing.
 
     Raises:
-        ScheduleError: The text or the context is wrong; the message shows where.
+        ScheduleError: The text or the context is wrong; the message shows where. It is the first error of the text,
+            and `others` has the rest.
 
     Example:
         >>> import lrdsl
@@ -335,16 +353,20 @@ def compile(
 def bind(text: str, context: Context) -> Schedule:
     """`compile` with a context that is already made."""
     script = parse(text)
-    try:
-        tracks: dict[tuple[str, Group], Track] = {}
-        for (target, group), bound in bind_script(script, context).items():
-            base, prev = context.base(target, group), context.prev(target)
-            lowered = lower(bound, base, prev, context.total_steps, bound.node, _key(target, group))
-            tracks[target, group] = Track(lowered)
-            checks.sample(tracks[target, group], target, context.total_steps, bound.node.span)
-    except ScheduleError as error:
-        raise error.within(text) from None
-    return Schedule(text, script, context, tracks)
+    errors = Errors()
+    tracks: dict[tuple[str, Group], Track] = {}
+    with suppress(Enough), errors:
+        binder = Binder(context, errors)
+        for (target, group), bound in bind_script(script, binder):
+            with errors:
+                base, prev = context.base(target, group), context.prev(target)
+                track = Track(lower(bound, base, prev, context.total_steps, _key(target, group), errors))
+                checks.sample(track, target, context.total_steps, bound.node.span)
+                tracks[target, group] = track
+    error = errors.first()
+    if error is not None:
+        raise error.within(text)
+    return Schedule(text, script, context, tracks, binder.rounded)
 
 
 def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:

@@ -60,9 +60,9 @@ class Track:
         """The values for an int64 buffer of updates."""
         return self.evaluator.values(steps, self.state)
 
-    def observe(self, metric: str, report: float, step: int) -> None:
-        """Take a report made before update `step`."""
-        self.evaluator.observe(metric, report, step, self.state)
+    def observe(self, metric: str, report: float, step: int, skipped: bool = False) -> None:
+        """Take a report made before update `step`, also if that is `skipped`."""
+        self.evaluator.observe(metric, report, step, self.state, skipped)
 
     def reset(self) -> None:
         """Forget every report."""

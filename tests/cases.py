@@ -495,6 +495,10 @@ EXACT = [
         "wsd-rest", "hold(2) >> wsd(rest, 2, 2) >> hold(3)", {2: 0, 3: 0.5, 4: 1, 5: 1, 6: 0.5, 7: 0}, total_steps=10
     ),
     exact("far", "linear(2**52)", {0: 1.0, 2**51: 0.5, 2**52: 0.0}),
+    # Before the first report a metric-driven modifier changes nothing, whatever its bounds.
+    exact("guard-silent", "linear(4) | guard(min=0.5x)", {0: 1.0, 1: 0.75, 3: 0.25, 4: 0.0}),
+    exact("normscale-silent", "linear(4) | normscale(2)", {0: 1.0, 1: 0.75, 3: 0.25, 4: 0.0}),
+    exact("greedy-silent", "linear(4) | greedy(min=0.5x, max=0.6x)", {0: 1.0, 1: 0.75, 3: 0.25, 4: 0.0}),
     exact("group", "lr = hold(); lr[head] = 0.5 * hold()", {0: 1.0}),
 ]
 """Small numbers that every double can hold."""

@@ -20,7 +20,7 @@ LAYERS = (
     ("primitives",),
     ("language",),
     ("evaluators", "cuda"),
-    ("checks", "schedule", "track"),
+    ("checks", "notes", "schedule", "track"),
     ("optim",),
     ("plotting",),
     ("pages",),

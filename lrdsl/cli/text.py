@@ -11,7 +11,7 @@ import click
 
 from lrdsl.cli import output
 from lrdsl.cli.inputs import Binding, Text, takes_context, takes_texts
-from lrdsl.errors import CODES, ScheduleError
+from lrdsl.errors import CODES, Note, ScheduleError
 
 if TYPE_CHECKING:
     from lrdsl.schedule import Schedule
@@ -25,25 +25,25 @@ WRONG = 1
 @click.option("--json", "as_json", is_flag=True, help="Print diagnostics as JSON: code, message, span, hint.")
 @takes_context
 def check(texts: list[Text], binding: Binding, strict: bool, as_json: bool) -> None:
-    """Say whether schedules are valid, and print the notes about them."""
+    """Say everything that is wrong with schedules, or print the notes about them."""
     failed = False
     reports = []
     for text in texts:
-        schedule, error = None, None
+        errors: list[ScheduleError] = []
+        notes: tuple[Note, ...] = ()
         try:
-            schedule = binding.compile(text)
-        except ScheduleError as found:
-            error = found
-        notes = schedule.notes if schedule is not None else ()
-        failed |= error is not None or (strict and bool(notes))
+            notes = binding.compile(text).notes
+        except ScheduleError as first:
+            errors = [first, *first.others]
+        failed |= bool(errors) or (strict and bool(notes))
         if as_json:
-            errors = [_diagnostic(error)] if error is not None else []
-            reports.append({"text": text.text, "source": text.source, "errors": errors, "notes": _all(notes)})
+            found = {"errors": list(map(_diagnostic, errors)), "notes": list(map(_diagnostic, notes))}
+            reports.append({"text": text.text, "source": text.source, **found})
             continue
-        if error is not None:
+        for error in errors:
             output.diagnose(error)
-            continue
-        click.echo(f"ok: {text}")
+        if not errors:
+            click.echo(f"ok: {text}")
         for note in notes:
             click.echo(note.render(text.text, text.source))
     if as_json:
@@ -103,12 +103,8 @@ def list_(name: str | None) -> None:
     click.echo(f"{found.signature}\n\n{found.doc}")
 
 
-def _diagnostic(found: Any) -> dict[str, Any]:
+def _diagnostic(found: ScheduleError | Note) -> dict[str, Any]:
     return {"code": found.code, "message": found.message, "span": found.span, "hint": found.hint}
-
-
-def _all(notes: Any) -> list[dict[str, Any]]:
-    return [_diagnostic(note) for note in notes]
 
 
 def _explain_code(code: str) -> None:

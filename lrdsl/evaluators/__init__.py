@@ -23,8 +23,8 @@ class Evaluator(Protocol):
         """The values for an int64 buffer of updates, as a float64 buffer."""
         ...
 
-    def observe(self, metric: str, report: float, step: int, state: "array[float]") -> None:
-        """Take a report made before update `step`; `state` changes in place."""
+    def observe(self, metric: str, report: float, step: int, state: "array[float]", skipped: bool = False) -> None:
+        """Take a report made before update `step`, also if that is `skipped`; `state` changes in place."""
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lrdsl import build_record
 from lrdsl.program.opcodes import OPCODES
-from lrdsl.program.program import Program
+from lrdsl.program.program import MAGIC, Program
 
 
 @cache
@@ -21,8 +21,8 @@ def _load() -> tuple[ModuleType | None, str]:
             return None, f"the extension was not built: {record.get('why', 'unknown reason')}"
         return None, f"the extension cannot be imported: {error}"
     expected = [(row.name, row.arity) for row in OPCODES]
-    if list(module.opcodes()) != expected:
-        return None, "the extension was built from other sources (its opcodes differ): run `pip install -e .` again"
+    if list(module.opcodes()) != expected or getattr(module, "MAGIC", None) != MAGIC:
+        return None, "the extension was built from other sources (its Programs differ): run `pip install -e .` again"
     fault = module.self_test()
     if fault:
         return None, f"the extension failed its self-test: {fault}"
@@ -60,7 +60,7 @@ class NativeEvaluator:
         self._native.values(steps, state, out)
         return out
 
-    def observe(self, metric: str, report: float, step: int, state: "array[float]") -> None:
+    def observe(self, metric: str, report: float, step: int, state: "array[float]", skipped: bool = False) -> None:
         """Take a report made before update `step`; `state` changes in place."""
         if metric in self.program.metrics:
-            self._native.observe(self.program.metrics.index(metric), report, step, state)
+            self._native.observe(self.program.metrics.index(metric), report, step, state, skipped)

@@ -35,11 +35,12 @@ class ScalarEvaluator:
         """The values for many updates."""
         return array("d", (self.value(step, state) for step in steps))
 
-    def observe(self, metric: str, report: float, step: int, state: "array[float]") -> None:
+    def observe(self, metric: str, report: float, step: int, state: "array[float]", skipped: bool = False) -> None:
         """Take a report made before update `step`; `state` changes in place."""
         program = self.program
         for machine in program.machines:
-            if program.metrics[machine.metric] == metric and machine.begin <= step < machine.end:
+            heard = program.metrics[machine.metric] == metric and (machine.skipped or not skipped)
+            if heard and machine.begin <= step < machine.end:
                 fresh = self._run(machine.code, step, state, report)
                 state[machine.slot : machine.slot + machine.slots] = array("d", fresh)
 

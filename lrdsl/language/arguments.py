@@ -4,7 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from lrdsl.errors import ScheduleError, Span
+from lrdsl.errors import ScheduleError
 from lrdsl.language.bound import Argued, Bound, Length
 from lrdsl.language.context import UNIT_KEYWORDS
 from lrdsl.language.formula import trace
@@ -27,70 +27,83 @@ _LONG = 60
 
 
 def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> tuple[Argued, Length | None]:
-    """The arguments of a call by Python name, and the length of the segment if it has one."""
-    given, until = _match(node, primitive)
+    """The arguments of a call by Python name, and the length of the segment if it has one; every argument is tried.
+
+    Raises:
+        Reported: Some are wrong.
+    """
+    errors, before = binder.errors, binder.errors.failures
+    given, until = _match(binder, node, primitive)
+    matched = errors.failures == before
     length: Length | None = None
-    if until is not None:
-        length = _until(binder, until)
+    if primitive.length is not None:  # before the others: a formula asks whether its segment ends
+        with errors:
+            length = _length(binder, node, primitive.length, given.get(primitive.length.name), until)
     values: dict[str, Any] = {}
-    spans: dict[str, Span] = {}
+    spans = {name: argument.value.span for name, argument in given.items()}
+    if until is not None:
+        spans["until"] = until.value.span
     for parameter in primitive.parameters:
         argument = given.get(parameter.name)
-        if argument is not None:
-            spans[parameter.name] = argument.value.span
-        if parameter.kind.name == "steps":
-            length = length or _length(binder, node, primitive, parameter, argument)
+        if parameter.kind.name == "steps" and (argument or until or not parameter.required):
+            continue
+        if argument is None and parameter.required:
+            if not matched:  # it may be the one that is misspelled
+                continue
+            usage = "`hold()` keeps the rate" if primitive.name == "constant" else f"usage: {primitive.signature}"
+            errors.add(ScheduleError("E0208", f"`{node.function}` needs `{parameter.name}`", node.span, usage))
         elif argument is not None and not _is_none(argument.value, parameter):
-            ends = until is not None or ("n" in given and binder.bind(given["n"].value) != Open("inf"))
-            values[parameter.python] = _Conversion(binder, node, parameter, argument.value).convert(ends=ends)
-        elif parameter.required:
-            raise _missing(node, parameter, primitive)
-        else:
+            ends = length is None or length.kind != "inf"
+            with errors:
+                values[parameter.python] = _Conversion(binder, node, parameter, argument.value).convert(ends=ends)
+        elif errors.failures == before:  # a default may depend on what stands before it
             values[parameter.python] = parameter.fallback(values)
+    errors.none_since(before)
     return Argued(values, spans), length
-
-
-def _missing(node: tree.Call, parameter: Parameter, primitive: Primitive) -> ScheduleError:
-    usage = "`hold()` keeps the rate" if primitive.name == "constant" else f"usage: {primitive.signature}"
-    return ScheduleError("E0208", f"`{node.function}` needs `{parameter.name}`", node.span, usage)
 
 
 def _is_none(value: tree.Node, parameter: Parameter) -> bool:
     return isinstance(value, tree.Name) and value.id == "none" and parameter.default is None
 
 
-def _match(node: tree.Call, primitive: Primitive) -> tuple[dict[str, tree.Argument], tree.Argument | None]:
+def _match(
+    binder: "Binder", node: tree.Call, primitive: Primitive
+) -> tuple[dict[str, tree.Argument], tree.Argument | None]:
+    """Arguments by the name of their parameter, and `until` apart."""
     given: dict[str, tree.Argument] = {}
-    until: tree.Argument | None = None
     for index, argument in enumerate(node.arguments):
-        if argument.name is None:
-            if index >= len(primitive.parameters):
-                count = len(primitive.parameters)
-                plural = "argument" if count == 1 else "arguments"
-                message = f"`{node.function}` takes at most {count} {plural}, got {len(node.arguments)}"
-                raise ScheduleError("E0206", message, argument.span, f"usage: {primitive.signature}")
-            parameter: Parameter | None = primitive.parameters[index]
-        elif argument.name == "until" and primitive.length:
-            if until is not None:
-                raise ScheduleError("E0203", f"`{node.function}` got `until` twice", argument.span)
-            until = argument
-            continue
-        else:
-            parameter = primitive.parameter(argument.name)
-        if parameter is None:
-            raise _unknown(node, primitive, argument)
-        if parameter.name in given:
-            alias = next((a for a, name in primitive.aliases.items() if name == parameter.name), None)
-            spelled = alias in (argument.name, given[parameter.name].name)
-            hint = f"`{alias}` is another name of `{parameter.name}`" if alias and spelled else None
-            if given[parameter.name].name is None:
-                hint = f"`{render(given[parameter.name].value)}` is `{parameter.name}` already, by its position"
-            raise ScheduleError("E0203", f"`{node.function}` got `{parameter.name}` twice", argument.span, hint)
-        given[parameter.name] = argument
+        with binder.errors:
+            name = _parameter(node, primitive, index, argument)
+            if name in given:
+                alias = next((a for a, other in primitive.aliases.items() if other == name), None)
+                spelled = alias in (argument.name, given[name].name)
+                hint = f"`{alias}` is another name of `{name}`" if alias and spelled else None
+                if given[name].name is None:
+                    hint = f"`{render(given[name].value)}` is `{name}` already, by its position"
+                raise ScheduleError("E0203", f"`{node.function}` got `{name}` twice", argument.span, hint)
+            given[name] = argument
+    until = given.pop("until", None)
     if until is not None and "n" in given:
         later = max(until, given["n"], key=lambda argument: argument.span)
-        raise ScheduleError("E0203", f"`{node.function}` got both `n` and `until`", later.span, _TWO_ENDS)
+        binder.errors.add(ScheduleError("E0203", f"`{node.function}` got both `n` and `until`", later.span, _TWO_ENDS))
     return given, until
+
+
+def _parameter(node: tree.Call, primitive: Primitive, index: int, argument: tree.Argument) -> str:
+    """The name of the parameter that an argument is for."""
+    if argument.name is None:
+        if index < len(primitive.parameters):
+            return primitive.parameters[index].name
+        count = len(primitive.parameters)
+        plural = "argument" if count == 1 else "arguments"
+        message = f"`{node.function}` takes at most {count} {plural}, got {len(node.arguments)}"
+        raise ScheduleError("E0206", message, argument.span, f"usage: {primitive.signature}")
+    if argument.name == "until" and primitive.length:
+        return "until"
+    parameter = primitive.parameter(argument.name)
+    if parameter is None:
+        raise _unknown(node, primitive, argument)
+    return parameter.name
 
 
 def _unknown(node: tree.Call, primitive: Primitive, argument: tree.Argument) -> ScheduleError:
@@ -103,21 +116,16 @@ def _unknown(node: tree.Call, primitive: Primitive, argument: tree.Argument) -> 
     return ScheduleError("E0202", message, argument.span, hint)
 
 
-def _until(binder: "Binder", argument: tree.Argument) -> Length:
-    if binder.repeating:
-        message = "`until` has no meaning inside `repeat` and `cycle`: every round has its own clock"
-        raise ScheduleError("E0407", message, argument.span, "give the length in steps: `n=1000`")
-    value = binder.bind(argument.value)
-    parameter = Parameter("until", "until", _STEPS_KIND, None)
-    return Length("until", _Conversion(binder, None, parameter, argument.value).steps(value))
-
-
 def _length(
-    binder: "Binder", node: tree.Call, primitive: Primitive, parameter: Parameter, argument: tree.Argument | None
+    binder: "Binder",
+    node: tree.Call,
+    parameter: Parameter,
+    argument: tree.Argument | None,
+    until: tree.Argument | None,
 ) -> Length:
-    if argument is None:
-        if parameter.required:
-            raise _missing(node, parameter, primitive)
+    if until is not None:
+        return _until(binder, until)
+    if argument is None:  # if it is required, that is said by the caller
         return Length("inf")
     value = binder.bind(argument.value)
     if value == Open("inf"):
@@ -132,6 +140,15 @@ def _length(
             raise ScheduleError("E0407", message, argument.span, "give the length in steps, such as `1000`")
         return Length("rest")
     return Length("steps", _Conversion(binder, node, parameter, argument.value).steps(value))
+
+
+def _until(binder: "Binder", argument: tree.Argument) -> Length:
+    if binder.repeating:
+        message = "`until` has no meaning inside `repeat` and `cycle`: every round has its own clock"
+        raise ScheduleError("E0407", message, argument.span, "give the length in steps: `n=1000`")
+    value = binder.bind(argument.value)
+    parameter = Parameter("until", "until", _STEPS_KIND, None)
+    return Length("until", _Conversion(binder, None, parameter, argument.value).steps(value))
 
 
 class _Conversion:
@@ -151,7 +168,10 @@ class _Conversion:
     def convert(self, *, ends: bool) -> Any:
         """The argument as its parameter's kind wants it."""
         if self.kind.name == "formula":
-            return trace(self.node, self.binder, ends=ends)
+            before = self.binder.errors.failures
+            formula = trace(self.node, self.binder, ends=ends)
+            self.binder.errors.none_since(before)
+            return formula
         if self.kind.name == "schedule":
             return self.binder.schedule(self.node)
         if self.kind.name in ("metric", "choice"):
@@ -193,6 +213,13 @@ class _Conversion:
             raise self.fail("E0404", "is longer than 2**53 - 1 steps")
         return exact
 
+    def rounded(self, value: Any) -> int:
+        """Whole steps, not negative; that they had to be rounded is worth a note."""
+        exact = self.steps(value)
+        if exact.denominator != 1:
+            self.binder.rounded[self.span] = (self.called, exact)
+        return half_up(exact)
+
     def _share_hint(self, exact: Fraction) -> str | None:
         if 0 < exact < 1:
             return f"write `{_short(exact * 100)}%` for that share of total"
@@ -224,17 +251,19 @@ class _Conversion:
 
     def period(self, value: Value) -> int:
         """Whole steps, at least 1."""
-        steps = half_up(self.steps(value))
+        steps = self.rounded(value)
         if steps < 1:
             raise self.fail("E0406", f"must be at least 1 step, got {self.binder.shown(self.node)}")
         return steps
 
     def offset(self, value: Value) -> int:
         """Whole steps, perhaps none."""
-        return half_up(self.steps(value))
+        return self.rounded(value)
 
     def real(self, value: Value) -> float:
-        """An exact number of steps above 0."""
+        """An exact number of steps above 0; ``inf`` where the parameter takes it."""
+        if self.kind.endless and value == Open("inf"):
+            return INF
         steps = number(self.exact(value), self.span)
         if not steps > 0:
             raise self.fail("E0601", f"must be greater than 0, got {shown(steps)}")
@@ -327,9 +356,11 @@ class _Conversion:
         entries = [_Conversion(self.binder, None, self.parameter, node) for node in nodes]
         for entry in entries:
             entry.called = f"an entry of {self.called}"
-        if self.kind.name == "rates":
-            return tuple(entry.rate(entry.value()) for entry in entries)
-        return tuple(half_up(entry.steps(entry.value())) for entry in entries)
+        return tuple(self.binder.errors.each(entry.entry for entry in entries))
+
+    def entry(self) -> Any:
+        """One entry of a list."""
+        return self.rate(self.value()) if self.kind.name == "rates" else self.rounded(self.value())
 
 
 def _short(value: Fraction) -> str:

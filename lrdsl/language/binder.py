@@ -17,6 +17,7 @@ from lrdsl.language.bound import (
     BoundSegment,
     BoundSequence,
     BoundStructure,
+    Broken,
     takes_rest,
     takes_until,
 )
@@ -24,6 +25,7 @@ from lrdsl.language.context import UNIT_KEYWORDS
 from lrdsl.language.formula import FUNCTIONS, NAMES
 from lrdsl.language.hints import suggestion
 from lrdsl.language.printer import quoted, render
+from lrdsl.language.recovery import Reported
 from lrdsl.language.scope import POINTWISE, VALUE_NAMES, Scope
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, arithmetic, describe, negate, number
 from lrdsl.primitives import MODIFIERS, SEGMENTS
@@ -39,13 +41,17 @@ class Binder(Scope):
 
     def named(self, node: tree.Name) -> Value | Bound | None:
         """What a `let` or a param of that name is, bound afresh; None if there is none."""
-        found = self.lets.get(node.id)
-        if found is not None and found[1] < self.visible:
+        if node.id in self.lets:
+            found = self.lets[node.id]
+            if found is None:
+                raise Reported
             value, index = found
-            outer, self.visible = self.visible, index
-            bound = self.bind(value)
-            self.visible = outer
-            return bound
+            if index < self.visible:
+                outer, self.visible = self.visible, index
+                try:
+                    return self.bind(value)
+                finally:
+                    self.visible = outer
         if node.id in self.context.params:
             return Num(Fraction(self.context.params[node.id]))
         if node.id == self.defining:
@@ -53,6 +59,9 @@ class Binder(Scope):
         return None
 
     def _name(self, node: tree.Name) -> Value | Bound:
+        value = self.named(node)  # first: a `let` of a reserved name is wrong, and its uses are silent
+        if value is not None:
+            return value
         match node.id:
             case "base":
                 return Rate(BASE)
@@ -62,9 +71,6 @@ class Binder(Scope):
                 return Open("inf")
             case "total":
                 return Dur(self._unit("%", "total", node.span) * 100)
-        value = self.named(node)
-        if value is not None:
-            return value
         if self.is_function(node.id):
             raise self._bare_function(node)
         if node.id in NAMES:
@@ -137,6 +143,12 @@ class Binder(Scope):
                 )
         raise AssertionError(node)
 
+    def attempt(self, node: tree.Node) -> Value | Bound:
+        """A value or a schedule; `Broken` if it is wrong, which is noted."""
+        with self.errors:
+            return self.bind(node)
+        return Broken(node)
+
     def schedule(self, node: tree.Node) -> Bound:
         """A schedule, or an error that says what to write instead."""
         bound = self.bind(node)
@@ -150,8 +162,10 @@ class Binder(Scope):
         primitive = SEGMENTS.get(name)
         if isinstance(primitive, Structure):
             outer, self.repeating = self.repeating, self.repeating or primitive.has_body
-            arguments, length = bind_arguments(self, node, primitive)
-            self.repeating = outer
+            try:
+                arguments, length = bind_arguments(self, node, primitive)
+            finally:
+                self.repeating = outer
             return BoundStructure(primitive, arguments, length, node)
         if isinstance(primitive, Segment):
             arguments, length = bind_arguments(self, node, primitive)
@@ -188,26 +202,33 @@ class Binder(Scope):
             most = "exactly" if name == "clamp" else "at least"
             message = f"`{name}` takes {most} {fewest} arguments, got {len(node.arguments)}"
             raise ScheduleError("E0206", message, node.span)
-        operands = [self._operand(argument.value, self.bind(argument.value)) for argument in node.arguments]
+        operands = [self._operand(argument.value, self.attempt(argument.value)) for argument in node.arguments]
         if not any(isinstance(operand, Bound) for operand in operands):
             message = f"{self.shown(node)} combines schedules, and there is none in it"
             raise ScheduleError("E0309", message, node.span, "inside expr(...) it takes numbers")
         return BoundPointwise(name, tuple(operands), node)
 
     def _operand(self, node: tree.Node, bound: Value | Bound) -> Any:
-        """A schedule, or a rate as a traced number."""
-        match bound:
-            case Num(value):
-                return const(number(value, node.span))
-            case Rate(value):
-                return value
+        """A schedule, or a rate as a traced number; `Broken` if it is neither, which is noted."""
         if isinstance(bound, Bound):
             return bound
-        message = f"{self.shown(node)} is {describe(bound)}; a schedule or a rate is needed here"
-        raise ScheduleError("E0309", message, node.span)
+        with self.errors:
+            match bound:
+                case Num(value):
+                    return const(number(value, node.span))
+                case Rate(value):
+                    return value
+            message = f"{self.shown(node)} is {describe(bound)}; a schedule or a rate is needed here"
+            raise ScheduleError("E0309", message, node.span)
+        return Broken(node)
 
     def _binary(self, node: tree.Binary) -> Value | Bound:
-        left, right = self.bind(node.left), self.bind(node.right)
+        left, right = self.attempt(node.left), self.attempt(node.right)
+        if isinstance(left, Broken) or isinstance(right, Broken):
+            whole = tuple(side for side in (left, right) if isinstance(side, Bound) and not isinstance(side, Broken))
+            if not whole:
+                raise Reported
+            return Broken(node, whole)
         if not isinstance(left, Bound) and not isinstance(right, Bound):
             return arithmetic(node.op, left, right, node.span, render(node))
         if node.op == "**":
@@ -235,29 +256,42 @@ class Binder(Scope):
         bound: list[Bound] = []
         open_part = False
         for part in parts:
-            one = self.bind(part)
-            if not isinstance(one, Bound):
-                fix = _spelled_out(part, one)
-                message = f"{self.shown(part)} is {describe(one)}, not a schedule"
-                raise ScheduleError("E0502", message, part.span, fix)
-            until = takes_until(one)
-            if open_part and until is not None:
-                raise ScheduleError("E0408", "`until` cannot follow `rest`: both lengths would be open", until.span)
-            if takes_rest(one) is not None:
-                if open_part:
-                    raise ScheduleError("E0408", "`rest` is used twice in one sequence", part.span)
-                open_part = True
+            one: Bound = Broken(part)
+            with self.errors:
+                one = self._part(part, after_rest=open_part)
+            open_part = open_part or takes_rest(one) is not None
             # A `let` may name a sequence: it joins this one.
             bound.extend(one.parts if isinstance(one, BoundSequence) else (one,))
         return BoundSequence(tuple(bound), node)
 
+    def _part(self, node: tree.Node, *, after_rest: bool) -> Bound:
+        """One part of a sequence."""
+        part = self.bind(node)
+        if not isinstance(part, Bound):
+            fix = _spelled_out(node, part)
+            message = f"{self.shown(node)} is {describe(part)}, not a schedule"
+            raise ScheduleError("E0502", message, node.span, fix)
+        until = takes_until(part)
+        if after_rest and until is not None:
+            raise ScheduleError("E0408", "`until` cannot follow `rest`: both lengths would be open", until.span)
+        if after_rest and takes_rest(part) is not None:
+            raise ScheduleError("E0408", "`rest` is used twice in one sequence", node.span)
+        return part
+
     def _pipe(self, node: tree.Pipe) -> Bound:
-        right = node.right
         if isinstance(node.left, tree.Call) and node.left.function in MODIFIERS and node.left.function not in POINTWISE:
             name = node.left.function
             message = f"`{name}` modifies what stands on its left"
             raise ScheduleError("E0504", message, node.left.span, f"write `... | {name}(...)` after a schedule")
-        body = self.schedule(node.left)
+        body: Bound = Broken(node.left)
+        with self.errors:
+            body = self.schedule(node.left)
+        with self.errors:
+            return self._modified(node, body)
+        return Broken(node, (body,))
+
+    def _modified(self, node: tree.Pipe, body: Bound) -> Bound:
+        right = node.right
         if not isinstance(right, tree.Call):
             if isinstance(right, tree.Name) and right.id in MODIFIERS:
                 raise self._bare_function(right)

@@ -78,7 +78,15 @@ class BoundModified:
     node: Pipe
 
 
-Bound = BoundSegment | BoundStructure | BoundSequence | BoundPointwise | BoundModified
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Stands for what could not be bound. `parts` are the schedules in it that could: they may hold more errors."""
+
+    node: Node
+    parts: tuple["Bound", ...] = ()
+
+
+Bound = BoundSegment | BoundStructure | BoundSequence | BoundPointwise | BoundModified | Broken
 
 
 def takes_rest(bound: Any) -> Node | None:

@@ -110,7 +110,9 @@ def trace(node: tree.Node, binder: "Binder", *, ends: bool) -> Expr:
 def _trace(node: tree.Node, binder: "Binder", ends: bool) -> Expr:
 
     def sub(child: tree.Node) -> Expr:
-        return trace(child, binder, ends=ends)
+        with binder.errors:
+            return trace(child, binder, ends=ends)
+        return symbol("broken")  # whoever wanted the whole formula sees that there has been a failure
 
     match node:
         case tree.Number(value, unit):
@@ -177,6 +179,7 @@ def _name(node: tree.Name, id: str, binder: "Binder", ends: bool) -> Expr:
 
 def _call(node: tree.Call, binder: "Binder", sub: Callable[[tree.Node], Expr]) -> Expr:
     name, count = node.function, len(node.arguments)
+    operands = [sub(argument.value) for argument in node.arguments]
     if name not in FUNCTIONS and name not in FOLDS:
         if binder.is_function(name):
             kind = "modifier" if name in MODIFIERS else "schedule"
@@ -189,9 +192,9 @@ def _call(node: tree.Call, binder: "Binder", sub: Callable[[tree.Node], Expr]) -
     if name in FOLDS:
         if count < 2:
             raise ScheduleError("E0206", f"`{name}` takes at least 2 arguments, got {count}", node.span)
-        return fold(FOLDS[name], [sub(argument.value) for argument in node.arguments])  # type: ignore[no-any-return]
+        return fold(FOLDS[name], operands)  # type: ignore[no-any-return]
     arity, function = FUNCTIONS[name]
     if count != arity:
         plural = "argument" if arity == 1 else "arguments"
         raise ScheduleError("E0206", f"`{name}` takes {arity} {plural}, got {count}", node.span)
-    return function(*(sub(argument.value) for argument in node.arguments))  # type: ignore[no-any-return]
+    return function(*operands)  # type: ignore[no-any-return]

@@ -5,9 +5,10 @@ gives back a `Stretch`. Primitives are called here, with where they stand and wh
 were given, and trace themselves.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from lrdsl.errors import ScheduleError, Span
@@ -19,15 +20,17 @@ from lrdsl.language.bound import (
     BoundSegment,
     BoundSequence,
     BoundStructure,
+    Broken,
     Length,
     takes_rest,
 )
 from lrdsl.language.formula import fold
-from lrdsl.language.memory import Memory, TracedMachine
+from lrdsl.language.memory import Changed, Memory, Placed
 from lrdsl.language.printer import quoted
+from lrdsl.language.recovery import Reported
 from lrdsl.language.values import shown
 from lrdsl.primitives.at import At
-from lrdsl.primitives.observed import State
+from lrdsl.primitives.report import Report, State
 from lrdsl.primitives.signature import PREV, SEGMENTS, ObservedModifier, Primitive, Reshaping
 from lrdsl.primitives.stage import Part
 from lrdsl.program import expr as f
@@ -38,6 +41,8 @@ from lrdsl.syntax import tree
 
 _STARTS = "it starts where the one before it ended; `from=1x` restarts it"
 WITHOUT_END = Fraction(FOREVER)
+_UNKNOWN = f.symbol("unknown")
+"""The rate of what is wrong: nothing can be said about it, so nothing that follows from it is."""
 ON_TIME = const(0)
 
 _COMBINE: Mapping[str, Callable[..., Expr]] = {
@@ -115,7 +120,14 @@ class Place:
                 return self._modified(bound)
             case BoundStructure():
                 return self._structure(bound)
+            case Broken(parts=parts):
+                self._each(parts)
+                raise Reported
         raise AssertionError(bound)
+
+    def _each(self, schedules: Iterable[Bound]) -> list[Stretch]:
+        """All of them, placed here; an error in one hides none in the next."""
+        return self.memory.errors.each(partial(self.put, schedule) for schedule in schedules)
 
     def rewrite(self, parts: Sequence[Part]) -> Stretch:
         """Segments one after another, as if the text had them; their place in it is that of the call here."""
@@ -131,14 +143,33 @@ class Place:
             here = replace(here, position=stretch.exact, prev=stretch.out)
         return join(stretches)
 
+    def _unknown(self, exact: Fraction, node: tree.Node) -> Stretch:
+        """What stands for a schedule that is wrong, so that what follows does not suffer."""
+        begin, end = self.begin, FOREVER if exact == WITHOUT_END else half_up(exact)
+        pieces = (Piece(begin, end, _UNKNOWN, _UNKNOWN, node),) if end > begin else ()
+        return Stretch(pieces, begin, end, exact, _UNKNOWN)
+
     # --- one segment ------------------------------------------------------------------------------------------
 
     def _segment(self, bound: BoundSegment) -> Stretch:
-        exact = self._end(bound.length, bound.node) if bound.length else self.position
-        arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
-        if half_up(exact) > self.begin:
-            self._not_frozen(bound, arguments)
-        return _bounded(self._run(bound.primitive, arguments, exact, bound.node), bound.node)
+        errors, before = self.memory.errors, self.memory.errors.failures
+        exact = self.position
+        with errors:
+            exact = self._end(bound.length, bound.node) if bound.length else self.position
+        with errors:
+            arguments = self._arguments(bound.primitive, bound.arguments, bound.node)
+            if half_up(exact) > self.begin:
+                with errors:
+                    self._not_frozen(bound, arguments)
+            made = self._run(bound.primitive, arguments, exact, bound.node)
+        if errors.failures > before:
+            made = self._unknown(exact, bound.node)
+        else:
+            value = made.pieces[0].value if made.pieces else made.out
+            if self.lost is not ON_TIME:
+                value = substitute(value, {self.lost.payload: ON_TIME})
+            self.memory.placed.append(Placed(bound, made.begin, made.end, arguments, value, made.out, self.clock))
+        return _bounded(made, bound.node)
 
     def _run(self, primitive: Primitive, arguments: dict[str, Any], exact: Fraction, node: tree.Node) -> Stretch:
         """A segment's formula from here to `exact`."""
@@ -182,6 +213,7 @@ class Place:
         return self.stop
 
     def _arguments(self, primitive: Primitive, argued: Argued, node: tree.Node) -> dict[str, Any]:
+        before = self.memory.errors.failures
         filled: dict[str, Any] = {}
         for parameter in primitive.parameters:
             if parameter.python in argued.values:
@@ -191,11 +223,14 @@ class Place:
                     span, hint = argued.spans.get(parameter.name), None
                     if span is None:
                         span, hint = node.span, _STARTS if parameter.name == "from" else None
+                        self.memory.errors.none_since(before)  # what is written is wrong, not what follows from it
                     called = f"`{parameter.name}` of `{primitive.name}`"
-                    for entry in value if isinstance(value, tuple) else (value,):
-                        which = f"an entry of {called}" if isinstance(value, tuple) else called
-                        _check_rate(entry, which, parameter.kind.above == 0, span, hint)
+                    with self.memory.errors:
+                        for entry in value if isinstance(value, tuple) else (value,):
+                            which = f"an entry of {called}" if isinstance(value, tuple) else called
+                            _check_rate(entry, which, parameter.kind.above == 0, span, hint)
                 filled[parameter.python] = value
+        self.memory.errors.none_since(before)
         return filled
 
     def _filled(self, value: Any) -> Any:
@@ -220,37 +255,52 @@ class Place:
     # --- combinations -----------------------------------------------------------------------------------------
 
     def _sequence(self, bound: BoundSequence) -> Stretch:
+        errors, before = self.memory.errors, self.memory.errors.failures
         parts: list[Stretch] = []
         here = self
         for index, part in enumerate(bound.parts):
-            stop = self.stop
-            if stop is not None and takes_rest(part) is not None:
-                stop -= sum((here._measure(later) for later in bound.parts[index + 1 :]), Fraction(0))
-                if stop < here.position:
-                    raise self._overfull(bound, part, here.position, stop)
-            stretch = replace(here, stop=stop).put(part)
-            if stretch.endless and index + 1 < len(bound.parts):
+            made = here._unknown(here.position, part.node)
+            with errors:
+                made = here._part(bound, index)
+            if made.endless and index + 1 < len(bound.parts):
                 message = f"{quoted(part.node)} never ends, so what follows is never reached"
-                raise ScheduleError("E0503", message, part.node.span, _how_to_end(part))
-            parts.append(stretch)
-            here = replace(here, position=stretch.exact, prev=stretch.out)
+                errors.add(ScheduleError("E0503", message, part.node.span, _how_to_end(part)))
+                made = replace(made, exact=here.position, out=_UNKNOWN)
+            parts.append(made)
+            here = replace(here, position=made.exact, prev=made.out)
+        errors.none_since(before)
         return join(parts)
+
+    def _part(self, bound: BoundSequence, index: int) -> Stretch:
+        """One part of a sequence, placed here."""
+        part = bound.parts[index]
+        if self.stop is None or takes_rest(part) is None:
+            return self.put(part)
+        errors, before = self.memory.errors, self.memory.errors.failures
+        stop = self.stop
+        with errors:
+            stop -= sum(map(self._measure, bound.parts[index + 1 :]), Fraction(0))
+        if stop < self.position:
+            raise self._overfull(bound, self.position, stop)
+        made = replace(self, stop=stop).put(part)
+        errors.none_since(before)
+        return made
 
     def _measure(self, bound: Bound) -> Fraction:
         """How long a later part is: placed on trial, without knowing what flows into it."""
-        prev, base = f.symbol("prev"), f.symbol("base")
-        trial = replace(self, memory=Memory(), prev=prev, base=base, position=Fraction(0), stop=None, absolute=False)
+        prev, base, memory = f.symbol("prev"), f.symbol("base"), Memory(self.memory.errors)
+        trial = replace(self, memory=memory, prev=prev, base=base, position=Fraction(0), stop=None, absolute=False)
         stretch = trial.put(bound)
         return Fraction(0) if stretch.endless else stretch.exact
 
-    def _overfull(self, bound: BoundSequence, part: Bound, position: Fraction, stop: Fraction) -> ScheduleError:
+    def _overfull(self, bound: BoundSequence, position: Fraction, stop: Fraction) -> ScheduleError:
         assert self.stop is not None
         used = half_up(position + self.stop - stop)
         message = f"nothing is left for `rest`: the others already use {used} of {half_up(self.stop)} steps"
         return ScheduleError("E0409", message, bound.node.span, "shorten one of them")
 
     def _pointwise(self, bound: BoundPointwise) -> Stretch:
-        schedules = [self.put(operand) for operand in bound.operands if not isinstance(operand, Expr)]
+        schedules = self._each(operand for operand in bound.operands if not isinstance(operand, Expr))
         longest = max(schedules, key=lambda stretch: stretch.end)
         symbols: dict[str | int, Any] = {"base": self.base, "prev": self.prev}
 
@@ -275,25 +325,52 @@ class Place:
         primitive, call = bound.primitive, bound.node.right
         if isinstance(primitive, Reshaping):
             return self._reshaped(bound, primitive)
-        body = self.put(bound.body)
+        body: Stretch | None = None
+        with self.memory.errors:
+            body = self.put(bound.body)
         arguments = self._arguments(primitive, bound.arguments, call)
+        if body is None:
+            if not isinstance(primitive, ObservedModifier):  # it may be wrong whatever it modifies
+                _spanned(call, lambda: primitive.function(_UNKNOWN, **arguments))
+            raise Reported
+        assert isinstance(call, tree.Call)
+        self.memory.changed.append(Changed(primitive, call, arguments, body, self.clock))
         if not isinstance(primitive, ObservedModifier):
             return body.map(lambda v: _spanned(call, lambda: primitive.function(v, **arguments)), call)
-        slot, slots = self.memory.claim(primitive)
+        slot, slots = self.memory.claim(primitive, arguments)
         cells = State(slots)
-        update = primitive.function(cells, REPORT, **arguments)
-        fresh = [update.get(name, slots[name]) for name in primitive.slots]
-        traced = [x if isinstance(x, Expr) else const(x) for x in fresh]
-        metric = self.memory.metric(arguments["metric"])
-        self.memory.machines.append(TracedMachine(metric, body.begin, body.end, slot, traced))
-        return body.map(lambda v: primitive.modified(v, cells, arguments), call)
+        update = primitive.function(cells, Report(REPORT, STEP, self.base), **arguments)
+        fresh = [(update.get(name, cell), cell) for name, cell in slots.items()]
+        traced = [x for new, old in fresh for x in (new if isinstance(old, tuple) else [new])]
+        traced = [x if isinstance(x, Expr) else const(x) for x in traced]
+        self.memory.listen(arguments["metric"], body.begin, body.end, slot, traced, primitive.skipped)
+
+        def modified(v: Expr) -> Expr:  # no metric lifts a rate of 0, and what starts at 0 is told by it
+            return v if _known(v) == 0.0 else primitive.modified(v, cells, {**arguments, "step": STEP})
+
+        changed = body.map(modified, call)
+        return self._stopped(changed) if "step" in primitive.wanted else changed
+
+    def _stopped(self, stretch: Stretch) -> Stretch:
+        """The same, where what flows on is of the step where it ends and moves no more."""
+
+        def out(value: Expr, end: int) -> Expr:
+            return value if end == FOREVER else substitute(value, {"step": self.now(end)})
+
+        pieces = tuple(replace(piece, out=out(piece.out, piece.end)) for piece in stretch.pieces)
+        return replace(stretch, pieces=pieces, out=out(stretch.out, stretch.end))
 
     def _reshaped(self, bound: BoundModified, primitive: Reshaping) -> Stretch:
         call, machines = bound.node.right, self.memory.machines
         first = len(machines)
-        arguments = self._arguments(primitive, bound.arguments, call)
-        if bound.length is not None:
-            arguments["n"] = self._end(bound.length, call) - self.position
+        try:
+            arguments = self._arguments(primitive, bound.arguments, call)
+            if bound.length is not None:
+                arguments["n"] = self._end(bound.length, call) - self.position
+        except (ScheduleError, Reported):
+            with self.memory.errors:
+                self.put(bound.body)
+            raise
         here = replace(self, origin=call)
         made: Stretch = _spanned(call, lambda: primitive.function(here, bound.body, **arguments))
         for index in range(first, len(machines)):  # reports are heard where the left side still runs

@@ -106,8 +106,8 @@ class Optimizer(Forecaster):
 
         Every parameter that has a gradient is updated with the values that stand in its group. Then the clock
         advances, and the groups receive the values of the next update. A step that is skipped, because a
-        ``GradScaler`` found overflow or because of ``skip_nonfinite``, does nothing but count in `skipped`; with
-        ``zero_grads`` the gradients are zero afterwards all the same.
+        ``GradScaler`` found overflow or because of ``skip_nonfinite``, does nothing but count in `skipped`, and report
+        its norm to a ``guard`` that listens; with ``zero_grads`` the gradients are zero afterwards all the same.
 
         Args:
             closure: Computes the loss and the gradients anew. It is called first, with gradients enabled.
@@ -273,7 +273,7 @@ class Optimizer(Forecaster):
             value: A number, or a tensor with one element. Where a device steps, a tensor is read there, without waiting
                 for it.
             metric: Its name, as in ``plateau(metric=...)``. Not ``grad_norm``: every step reports its own before it
-                updates; one that is skipped reports nothing.
+                updates; that of one that is skipped only modifiers like ``guard`` hear of.
 
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).
@@ -295,12 +295,12 @@ class Optimizer(Forecaster):
         else:
             self._report(self._device, value, metric, listening)
 
-    def _report_norm(self, norm: float) -> None:
-        self._take(norm, GRAD_NORM, self._listening)
+    def _report_norm(self, norm: float, skipped: bool) -> None:
+        self._take(norm, GRAD_NORM, self._listening, skipped)
 
-    def _take(self, reported: float, metric: str, listening: Sequence[Binding]) -> None:
+    def _take(self, reported: float, metric: str, listening: Sequence[Binding], skipped: bool = False) -> None:
         for binding in listening:
-            binding.schedule.observe(reported, metric, step=self._clock - binding.origin)
+            binding.schedule.observe(reported, metric, step=self._clock - binding.origin, skipped=skipped)
         self._published.publish(self._clock)
 
     def reschedule(self, text: str | float, *, branch: bool = False, group: int | str | None = None) -> None:

@@ -98,7 +98,7 @@ class Stepper:
         return state is self._state and self.backend.holds(param_groups)
 
     def step(
-        self, undisturbed: bool, grad_scale: object, found_inf: object, report: Callable[[float], None] | None
+        self, undisturbed: bool, grad_scale: object, found_inf: object, report: Callable[[float, bool], None] | None
     ) -> bool:
         """Update every parameter that has a gradient.
 
@@ -106,7 +106,8 @@ class Stepper:
             undisturbed: The groups are as the last step read them.
             grad_scale: What the gradients are to be divided by, or None.
             found_inf: The step is skipped unless it is 0 or None.
-            report: Is told the norm of the gradients before an update, and may change the values of the groups.
+            report: Is told the norm of the gradients before an update, and whether that is skipped; it may change the
+                values of the groups.
 
         Returns:
             Whether the step was made; False if it was skipped. True on a device, which does not say.
@@ -128,7 +129,7 @@ class Stepper:
         finally:
             self._turn.release()
 
-    def _step(self, undisturbed: bool, report: Callable[[float], None] | None) -> bool:
+    def _step(self, undisturbed: bool, report: Callable[[float, bool], None] | None) -> bool:
         if not undisturbed:
             self._hypers.read()
         backend = self.backend
@@ -139,8 +140,8 @@ class Stepper:
                 raise ValueError(self._reach.obstacle)
             if report is not None or self._reach.shared:
                 self._measure()
-        if report is not None and not self._control.vetoed:
-            report(self._control.norm)
+        if report is not None:
+            report(self._control.norm, self._control.vetoed)
             self._hypers.read()  # a momentum may have come
         applied = backend.run_at_once() if self._is_planned() else None
         if applied is None:

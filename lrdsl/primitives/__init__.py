@@ -1,6 +1,6 @@
 """What a schedule means: every primitive, one function each."""
 
-from lrdsl.primitives import cycles, decays, modifiers, observed, ramps, reshaping, rewrites, staircases
+from lrdsl.primitives import cycles, decays, guards, modifiers, observed, ramps, reshaping, rewrites, staircases
 from lrdsl.primitives.signature import MODIFIERS, SEGMENTS
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "SEGMENTS",
     "cycles",
     "decays",
+    "guards",
     "modifiers",
     "observed",
     "ramps",

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -26,11 +27,13 @@ class Kind:
     above: float = -INF
     least: float = -INF
     below: float = INF
+    most: float = INF
     words: tuple[str, ...] = ()
+    endless: bool = False
 
     def admits(self, value: float) -> bool:
         """Is a number inside the stated range?"""
-        return self.above < value < self.below and self.least <= value
+        return self.above < value < self.below and self.least <= value <= self.most
 
     @property
     def range(self) -> str:
@@ -39,6 +42,8 @@ class Kind:
             return f"greater than {self.above:g} and less than {self.below:g}"
         if self.above > -INF:
             return f"greater than {self.above:g}"
+        if self.most < INF:
+            return f"between {self.least:g} and {self.most:g}"
         return f"at least {self.least:g}"
 
 
@@ -53,6 +58,8 @@ Period = Annotated[int, Kind("period")]
 """Whole steps, at least 1, rounded half-up."""
 Span = Annotated[float, Kind("real", above=0)]
 """Steps as an exact real number above 0."""
+OpenSpan = Annotated[float, Kind("real", above=0, endless=True)]
+"""The same, or ``inf``."""
 Offset = Annotated[int, Kind("offset")]
 """Whole steps, rounded half-up; may be 0."""
 Positions = Annotated[tuple[int, ...], Kind("positions")]
@@ -65,6 +72,7 @@ Rates = Annotated[tuple[Any, ...] | None, Kind("rates")]
 Number = Annotated[float, Kind("number")]
 Positive = Annotated[float, Kind("number", above=0)]
 NonNegative = Annotated[float, Kind("number", least=0)]
+AboveOne = Annotated[float | None, Kind("number", above=1)]
 Ratio = Annotated[float, Kind("number", above=0, below=1)]
 Flag = Annotated[bool, Kind("flag")]
 TanhBound = Annotated[float, Kind("number", above=-1e6, below=1e6)]
@@ -72,6 +80,8 @@ TanhBound = Annotated[float, Kind("number", above=-1e6, below=1e6)]
 Count = Annotated[int, Kind("whole", least=0)]
 Times = Annotated[int, Kind("times", least=1)]
 Multiple = Annotated[int, Kind("whole", least=1)]
+Window = Annotated[int, Kind("whole", least=1, most=64)]
+"""Reports to look back on."""
 Metric = Annotated[str, Kind("metric")]
 Body = Annotated[Any, Kind("schedule")]
 Formula = Annotated[Expr, Kind("formula")]
@@ -86,6 +96,8 @@ PREV: Any = symbol("prev")
 """Default of ``from``: the rate on entering the segment."""
 BASE: Any = symbol("base")
 """``1x``."""
+TENFOLD: Any = 10.0 * BASE
+"""``10x``."""
 ENDLESS: Any = INF
 """Default of an ``n`` that may be left out."""
 
@@ -133,6 +145,8 @@ def _shown(default: Any) -> str:
         return "none"
     if default is BASE:
         return "1x"
+    if default is TENFOLD:
+        return "10x"
     if isinstance(default, bool):
         return "true" if default else "false"
     return f"{default:g}" if isinstance(default, int | float) else str(default)
@@ -162,7 +176,7 @@ class Primitive:
         name = self.aliases.get(name, name)
         return next((p for p in self.parameters if p.name == name), None)
 
-    @property
+    @cached_property
     def length(self) -> Parameter | None:
         """The parameter that is the segment's length."""
         return next((p for p in self.parameters if p.kind.name == "steps"), None)
@@ -189,11 +203,22 @@ class Reshaping(Modifier):
     """Changes when its left side runs: its function gets a `Site` and the left side, and gives a `Stretch`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Slots for what came before: as many as the argument of that name says, less the one for what comes now."""
+
+    argument: str
+
+
 @dataclass(frozen=True)
 class ObservedModifier(Modifier):
-    """A modifier driven by reports: `function` is its update, `value` its effect."""
+    """A modifier driven by reports: `function` is its update, `value` its effect.
 
-    slots: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    `skipped` says whether it also hears of an update that is not made.
+    """
+
+    slots: Mapping[str, float | Past] = field(default_factory=lambda: MappingProxyType({}))
+    skipped: bool = False
     effect: Callable[..., Expr] | None = None
     wanted: tuple[str, ...] = ()
 
@@ -204,7 +229,7 @@ class ObservedModifier(Modifier):
         return function
 
     def modified(self, value: Expr, state: Any, arguments: Mapping[str, Any]) -> Expr:
-        """The modified value; `effect` names the arguments it wants."""
+        """The modified value; `effect` names the arguments it wants, ``step`` among them."""
         assert self.effect is not None
         return self.effect(value, state, **{name: arguments[name] for name in self.wanted})
 
@@ -255,12 +280,12 @@ def reshaping(function: F) -> F:
     return function
 
 
-def observed(**slots: float) -> Callable[[Callable[..., Any]], ObservedModifier]:
+def observed(*, skipped: bool = False, **slots: float | Past) -> Callable[[Callable[..., Any]], ObservedModifier]:
     """Register a metric-driven modifier: ``f(state, report, arguments) -> {slot: Expr}``; `slots` are first values."""
 
     def register(function: Callable[..., Any]) -> ObservedModifier:
         name, parameters = _read(function, 2)
-        made = ObservedModifier(name, function, parameters, slots=MappingProxyType(slots))
+        made = ObservedModifier(name, function, parameters, slots=MappingProxyType(slots), skipped=skipped)
         MODIFIERS[name] = made
         return made
 

@@ -16,6 +16,7 @@ from lrdsl.program.arithmetic import FLOATS, Arithmetic
 INF = float("inf")
 NAN = float("nan")
 PI_HI, PI_LO = 3.141592653589793, 1.2246467991473532e-16
+COS_HI, COS_LO = -4.934802200544679, -3.1326477543698557e-16  # -pi**2 / 2
 LN2_HI, LN2_LO = 0.6931471805599453, 2.3190468138462996e-17
 LOG2E_HI, LOG2E_LO = 1.4426950408889634, 2.0355273740931033e-17
 TWO_LOG2E_HI, TWO_LOG2E_LO = 2.8853900817779268, 4.0710547481862066e-17
@@ -30,7 +31,7 @@ SIN_TERMS = (
 )  # fmt: skip
 COS_TERMS = (
     -1.3878952462213771e-07, 4.303069587032947e-06, -0.0001046381049248457, 0.0019295743094039231,
-    -0.02580689139001406, 0.2353306303588932, -1.3352627688545895, 4.0587121264167685, -4.934802200544679,
+    -0.02580689139001406, 0.2353306303588932, -1.3352627688545895, 4.0587121264167685,
 )  # fmt: skip
 EXP_TERMS = (
     1.1470745597729725e-11, 1.6059043836821613e-10, 2.08767569878681e-09, 2.505210838544172e-08,
@@ -89,8 +90,13 @@ def _quadrant(x: Any, m: Arithmetic) -> tuple[Any, Any, Any]:
     n = m.select(m.absolute(x) < 2.0**51, m.floor(2.0 * x + 0.5), 2.0 * x)
     r = x - 0.5 * n
     square = r * r
-    sine = r * PI_HI + (r * PI_LO + r * square * horner(SIN_TERMS, square))
-    cosine = 1.0 + square * horner(COS_TERMS, square)
+    # What the first product and the first sum lose is added to the smaller terms: below 0.9 ULP, where it would be 1.5.
+    sine, lost = two_product(r, PI_HI)
+    sine = sine + (lost + (r * PI_LO + r * square * horner(SIN_TERMS, square)))
+    bend = square * COS_HI
+    cosine = 1.0 + bend
+    lost = (1.0 - cosine) + bend
+    cosine = cosine + (lost + (square * COS_LO + square * square * horner(COS_TERMS, square)))
     return sine, cosine, n - 4.0 * m.floor(0.25 * n)
 
 

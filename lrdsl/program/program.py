@@ -21,7 +21,7 @@ CODE = 4096
 """Instructions at most."""
 NODES = 8 * CODE
 """Nodes of formulas that may be made on the way to them, at most."""
-MAGIC = 0x314C5344524C  # "LRDSL1" as little-endian bytes
+MAGIC = 0x324C5344524C  # "LRDSL2" as little-endian bytes
 
 
 def too_large() -> ScheduleError:
@@ -53,7 +53,8 @@ class Machine:
     """The memory of one metric-driven modifier.
 
     A report of `metric` made before update s runs `code` if ``begin <= s < end``. The code reads
-    old slots and leaves one new number per slot, which then replace the old ones together.
+    old slots and leaves one new number per slot, which then replace the old ones together. Reports of an update that
+    is then not made run it only if it asks for them with `skipped`.
     """
 
     metric: int
@@ -61,6 +62,7 @@ class Machine:
     end: int
     slot: int
     slots: int
+    skipped: bool
     code: Code
 
 
@@ -97,7 +99,7 @@ class Program:
         for segment in self.segments:
             words += [segment.begin, segment.code.start, segment.code.count]
         for m in self.machines:
-            words += [m.metric, m.begin, m.end, m.slot, m.slots, m.code.start, m.code.count]
+            words += [m.metric, m.begin, m.end, m.slot, m.slots, int(m.skipped), m.code.start, m.code.count]
         words += [operation | argument << 8 for operation, argument in self.code]
         numbers = self.constants + self.state
         return struct.pack(f"<{len(words)}q{len(numbers)}d", *words, *numbers)

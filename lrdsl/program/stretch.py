@@ -19,7 +19,7 @@ from lrdsl.program.program import CODE, FOREVER, too_large
 
 def half_up(value: Fraction) -> int:
     """The nearest whole number, halves up."""
-    return (2 * value + 1).__floor__() // 2
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ def verify(program: Program) -> None:
             raise ValueError("a machine's metric or scope is out of range")
         if machine.slot != free or machine.slots < 1:
             raise ValueError("machines must own the state slots one after another")
+        if machine.skipped not in (0, 1):
+            raise ValueError("a machine hears of skipped updates or not")
         free += machine.slots
         _run(program, machine.code, machine.slots, reports=True)
     if free != len(program.state):

@@ -17,12 +17,15 @@ def test_check_prints_notes(run: Any) -> None:
     assert (ran.code, ran.err) == (0, "")
     first, *notes = ran.out.splitlines()
     assert first == f"ok: {EXAMPLE}"
-    assert [note[:5] for note in notes] == ["N0704", "N0713"]
+    assert [note[:5] for note in notes if note.startswith("N")] == ["N0713", "N0704"]
 
 
 def test_check_strict(run: Any) -> None:
     assert run("check", "--strict", "cosine(9)").code == 0
-    assert run("check", "--strict", EXAMPLE).code == 1
+    ran = run("check", "--strict", "cosine(9) >> hold(9)", "--total-steps", "9")
+    assert (ran.code, ran.err) == (1, "")
+    assert "N0701: the schedule has 18 steps, the run 9: it is cut short\n" in ran.out
+    assert run("check", "cosine(9) >> hold(9)", "--total-steps", "9").code == 0
 
 
 def test_check_reports_every_text(run: Any) -> None:
@@ -34,6 +37,31 @@ def test_check_reports_every_text(run: Any) -> None:
         "E0401: `3ep` needs steps_per_epoch, which is not set\n  |\n1 | cosine(3ep)\n"
         "  |        ^^^ pass `--steps-per-epoch`\n"
     )
+
+
+def test_check_prints_every_error_of_a_text(run: Any) -> None:
+    ran = run("check", "cosin(9) >> linear(9, mn=1)")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        "E0204: unknown function `cosin`\n"
+        "  |\n"
+        "1 | cosin(9) >> linear(9, mn=1)\n"
+        "  | ^^^^^ did you mean `cosine`?\n"
+        "E0202: `linear` has no argument `mn`; it takes n, to, from\n"
+        "  |\n"
+        "1 | cosin(9) >> linear(9, mn=1)\n"
+        "  |                       ^^^^ did you mean `min`?\n"
+    )
+    (report,) = json.loads(run("check", "--json", "cosin(9) >> linear(9, mn=1)").out)
+    assert [(error["code"], error["span"]) for error in report["errors"]] == [("E0204", [0, 5]), ("E0202", [22, 26])]
+
+
+def test_check_prints_a_syntax_error_alone(run: Any) -> None:
+    assert run("check", "cosin(9) >> linear(9, mn=1").err.count("E0") == 1
+
+
+def test_other_verbs_print_the_first_error(run: Any) -> None:
+    assert run("plot", "cosin(9) >> linear(9, mn=1)").err.count("E0") == 1
 
 
 def test_check_json(run: Any) -> None:
@@ -49,7 +77,7 @@ def test_check_json(run: Any) -> None:
         "notes": [],
     }
     assert right["errors"] == []
-    assert [note["code"] for note in right["notes"]] == ["N0704", "N0713"]
+    assert [(note["code"], note["span"]) for note in right["notes"]] == [("N0713", [41, 60]), ("N0704", None)]
 
 
 def test_context_options(run: Any) -> None:

@@ -78,7 +78,8 @@ def programs(draw: st.DrawFn) -> Program:
     for index, slots in enumerate(owned):
         begin, end = sorted((draw(scopes), draw(scopes | st.just(FOREVER))))
         metric = draw(st.sampled_from(range(len(METRICS))))
-        machines.append(Machine(metric, begin, end, sum(owned[:index]), slots, run(slots, reports=True)))
+        hears = draw(st.booleans())
+        machines.append(Machine(metric, begin, end, sum(owned[:index]), slots, hears, run(slots, reports=True)))
     state = tuple(draw(st.lists(numbers, min_size=sum(owned), max_size=sum(owned))))
     names = tuple(f"{machine}.{slot}" for machine, slots in enumerate(owned) for slot in range(slots))
     program = Program(segments, tuple(machines), tuple(code), constants, state, names, METRICS, DEPTH, LOCALS)

@@ -134,9 +134,10 @@ def check_evaluators(evaluator: VectorEvaluator, data: bytes) -> None:
     for index, report in enumerate(REPORTS if program.machines else ()):
         machine = program.machines[index % len(program.machines)]
         step = min(machine.begin + index, STEPS)
-        evaluator.observe(program.metrics[machine.metric], report, step, state)
+        skipped = index % 3 == 2
+        evaluator.observe(program.metrics[machine.metric], report, step, state, skipped)
         if compiled:
-            compiled.observe(machine.metric, report, step, copy)
+            compiled.observe(machine.metric, report, step, copy, skipped)
             assert bits(copy) == bits(state), program.listing()
     if program.machines:
         compare()

@@ -16,6 +16,7 @@ SHAPES = [(17, 5), (3,), (257,), (0,)]
 AROUND: dict[str, dict[str, Any]] = {
     "alone": {},
     "clip": {"max_grad_norm": 0.5},
+    "guard": {"schedule": "warmup(30) >> cosine(700, min=0.1x) | guard(metric=grad_norm, spike=1.1, recover=9)"},
     "clip, skip and zero": {"max_grad_norm": 0.5, "skip_nonfinite": True, "zero_grads": True},
 }
 
@@ -24,8 +25,9 @@ def _sides(device: Device, kind: str, dtype: torch.dtype, **options: Any) -> tup
     here = parameters(SHAPES, dtype)
     there = device.parameters(here)
     text = "warmup(30) >> cosine(700, min=0.1x)"
-    cpu = VARIANTS[kind].ours(here, backend="native", schedule=text, **options)
-    ours = VARIANTS[kind].ours(there, backend=device.backend, schedule=text, **options)
+    options = {"schedule": text} | options
+    cpu = VARIANTS[kind].ours(here, backend="native", **options)
+    ours = VARIANTS[kind].ours(there, backend=device.backend, **options)
     return cpu, ours, Gradients([here, there], seed=1)
 
 

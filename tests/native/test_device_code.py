@@ -17,7 +17,7 @@ EVALUATOR = """
 __global__ void evaluator(const lrdsl::Program* program, const int64_t* steps, double* state, double* out) {
   const int i = threadIdx.x;
   out[i] = lrdsl::evaluate(*program, steps[i], state);
-  lrdsl::observe(*program, 0, out[i], steps[i], state);
+  lrdsl::observe(*program, 0, out[i], steps[i], false, state);
 }
 """
 

@@ -91,7 +91,8 @@ static void run(const lrdsl::Program& program) {
   double out[COUNT];
   for (int64_t i = 0; i < COUNT; ++i) steps[i] = i < 12 ? i + 3 : any_step();  // a run of lanes, then single ones
   lrdsl::evaluate_many(program, steps, COUNT, state.get(), out);
-  for (int64_t i = 0; i < 5; ++i) lrdsl::observe(program, below(3), any_report(), steps[3 * i], state.get());
+  for (int64_t i = 0; i < 5; ++i)
+    lrdsl::observe(program, below(3), any_report(), steps[3 * i], below(2) != 0, state.get());
   for (const int64_t step : {int64_t{0}, any_step(), int64_t{INT64_MAX}}) {
     volatile double value = lrdsl::evaluate(program, step, state.get());
     static_cast<void>(value);

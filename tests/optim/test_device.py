@@ -35,6 +35,7 @@ TEXTS = {
     "decay": "linear(40, to=0.1x)",
     "plateau": PLATEAU,
     "norm": "lr = constant(1x) | plateau(patience=1, metric=grad_norm)",
+    "guard": "lr = constant(1x) | guard(metric=grad_norm, spike=1.1, recover=5) | normscale(6)",
 }
 
 
@@ -161,6 +162,8 @@ def test_replays_are_steps(kind: str, text: str, events: str) -> None:
         for side in (graphed, eager):
             EVENTS[events].get(step, lambda optimizer, step: None)(side, step)
             fill(side, step)
+            if step == 6:
+                members(side)[0].grad[3] = math.inf
         overflow = float(step in (0, 6))
         graphed.found_inf.fill_(overflow)
         eager.found_inf = torch.tensor(overflow)

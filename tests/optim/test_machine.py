@@ -224,7 +224,9 @@ def _born(kind: str, random: Random) -> Callable[[str], Any]:
     options |= {"max_grad_norm": random.choice([None, None, 0.5, 5.0])}
     plateau = "lr = constant(0.05) | plateau(patience=1, metric=loss)"
     norm = "lr = linear(30, to=0.5x) | plateau(patience=2, metric=grad_norm)"
-    options |= {"schedule": random.choice([None, "linear(30, to=0.5x)", plateau, norm, SCHEDULES[kind]])}
+    guard = "lr = linear(30, to=0.5x) | guard(metric=grad_norm, spike=1.3, recover=4) | greedy(patience=1, smooth=3)"
+    texts = [None, "linear(30, to=0.5x)", plateau, norm, guard, SCHEDULES[kind]]
+    options |= {"schedule": random.choice(texts)}
     count = random.choice([1, 2, 3, 5] * 5 + [140])
     generator = torch.Generator().manual_seed(random.randrange(2**31))
     values = [

@@ -22,6 +22,10 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "no schedule": ("AdamW", {"lr": 0.01}),
     "skipping": ("AdamW", {"lr": 0.01, "schedule": PLATEAU, "skip_nonfinite": True, "max_grad_norm": 1.0}),
     "norm heard": ("SGD", {"lr": 0.1, "schedule": "hold() | plateau(metric=grad_norm, patience=0)"}),
+    "skips heard": (
+        "SGD",
+        {"lr": 0.1, "schedule": "hold() | guard(metric=grad_norm, spike=1.01, recover=9)", "skip_nonfinite": True},
+    ),
     "masters": ("AdamW", {"lr": 0.01, "schedule": PLATEAU, "master_weights": True}),
     "a held rate": ("SGD", {"schedule": "expr(where(abs(step - 1010) < 4, 0 - base, base / (1 + step)), n=100000)"}),
 }

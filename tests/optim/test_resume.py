@@ -18,6 +18,9 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "sequence": ("AdamW", {"schedule": "warmup(5) >> cosine(15, to=0.1x) >> linear(5)"}),
     "plateau": ("AdamW", {"schedule": "warmup(3) >> cosine(rest) | plateau(patience=1, factor=0.5, every=2)"}),
     "plateau flowing on": ("SGD", {"schedule": "(hold(10) | plateau(patience=0)) >> linear(10)", "momentum": 0.9}),
+    "guard": ("AdamW", {"schedule": "cosine(rest) | guard(spike=1.2, recover=7) | guard(metric=grad_norm)"}),
+    "greedy": ("AdamW", {"schedule": "warmup(3) >> hold() | greedy(patience=1, cooldown=1, warmup=2, smooth=5)"}),
+    "normscale": ("SGD", {"schedule": "hold() | normscale(3) | plateau(metric=grad_norm, patience=0)"}),
     "repeat": ("SGD", {"schedule": "repeat(2, cosine(4), mult=2, gain=0.5)", "momentum": 0.9, "dampening": 0.2}),
     "all targets": (
         "Adam",
@@ -47,8 +50,8 @@ def advance(optimizer: Any, params: list[Any], step: int) -> None:
     if step % 3 == 0:
         params[0].grad = None
     optimizer.step()
-    if "plateau" in str(optimizer.param_groups[0]["schedule"]):
-        optimizer.observe(1.0 / (1 + step // 4))
+    if any("loss" in schedule.metrics for schedule in optimizer.schedules if schedule):
+        optimizer.observe(float("nan") if step == 11 else 1.0 / (1 + step // 4))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

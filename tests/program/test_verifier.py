@@ -36,6 +36,10 @@ BAD = {
     "machine beyond the slots": dataclasses.replace(GOOD, machines=(dataclasses.replace(GOOD.machines[0], slots=99),)),
     "machine at a wrong slot": dataclasses.replace(GOOD, machines=(dataclasses.replace(GOOD.machines[0], slot=1),)),
     "scope backwards": dataclasses.replace(GOOD, machines=(dataclasses.replace(GOOD.machines[0], begin=9, end=3),)),
+    "neither skipped nor not": dataclasses.replace(
+        GOOD,
+        machines=(dataclasses.replace(GOOD.machines[0], skipped=2),),  # type: ignore[arg-type]
+    ),
     "stack too small": dataclasses.replace(GOOD, stack=1),
     "stack too large": dataclasses.replace(GOOD, stack=65),
     "locals too large": dataclasses.replace(GOOD, locals=65),

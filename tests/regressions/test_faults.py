@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import json
 import math
 import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -316,6 +318,77 @@ def test_counter_does_not_saturate(backend: str, start: int) -> None:
             counts = [int(state["step"]) for state in side.state.values()]
             assert counts[0] - start == counts[1] - 1 == side.clock - start
     assert optimizer.clock == start + 6
+
+
+def test_plateau_composes() -> None:
+    """F8: torch's plateau scheduler fits into no sequence, and a second one undoes the first.
+
+    https://github.com/pytorch/pytorch/issues/68978, https://github.com/Lightning-AI/pytorch-lightning/issues/10759
+    """
+    (p,) = parameters([(3,)])
+    text = "warmup(2) >> (hold(6) | plateau(0, 0.5) | plateau(1, 0.1)) >> linear(2)"
+    optimizer = lrdsl.SGD([p], lr=1.0, schedule=text)
+    rates = []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        optimizer.observe(1.0)
+    # From update 2 on each report but the first is bad for both; the one made before update 8 is out of scope.
+    cuts = [1.0, 0.5, 0.025, 0.0125, 6.25e-4, 3.125e-4]
+    assert rates == pytest.approx([0.0, 0.5, *cuts, 3.125e-4, 1.5625e-4, 0.0], rel=1e-13)
+
+
+LISTENING = {
+    "plateau": "plateau(2, factor=0.9, every=3, cooldown=4, threshold=0.01)",
+    "plateau, max": "plateau(1, mode=max, threshold_mode=abs, min=0.01x)",
+    "guard": "guard(spike=1.05, window=20, recover=30)",
+    "greedy": "greedy(2, cooldown=1, warmup=3, smooth=7)",
+    "normscale": "normscale(0.7, metric=loss)",
+    "together": "plateau(5, factor=0.5) | guard() | greedy(3) | normscale(0.9, metric=loss)",
+}
+
+
+@pytest.mark.parametrize("listening", LISTENING)
+def test_plateau_resume(listening: str) -> None:
+    """F9: checkpoints kept the best metric and lost the bad reports since, or how long to wait.
+
+    https://github.com/facebookresearch/fairseq/pull/4071,
+    https://github.com/huggingface/pytorch-image-models/pull/2756
+    """
+    text = f"warmup(20) >> cosine(400) >> hold() | {LISTENING[listening]}"
+    whole, resumed = (lrdsl.compile(text, base_lr=1.0) for _ in range(2))
+    random = Random(9)
+    for step in range(1, 501):
+        report = (
+            random.choice([math.nan, math.inf]) if random.random() < 0.05 else 1 / (1 + step / 99) + random.random()
+        )
+        saved = resumed.state_dict()
+        if step % 50 == 0:
+            resumed = lrdsl.compile(text, base_lr=1.0)
+        scrambled = {key: dict.fromkeys(slots, 9.0) for key, slots in saved["modifiers"].items()}
+        resumed.load_state_dict(saved | {"modifiers": scrambled})
+        resumed.load_state_dict(json.loads(json.dumps(saved)))
+        for side in (whole, resumed):
+            side.observe(report)
+        assert json.dumps(resumed.state_dict()) == json.dumps(whole.state_dict())
+        assert [resumed.lr(at).hex() for at in (step, step + 7)] == [whole.lr(at).hex() for at in (step, step + 7)]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_plateau_counts(mode: str) -> None:
+    """F10: off by one, every report cuts after the first cut, and a best that nothing can beat any more.
+
+    https://github.com/pytorch/pytorch/issues/119763, https://github.com/pytorch/pytorch/issues/2545,
+    https://github.com/keras-team/keras/issues/3991
+    """
+    sign = 1.0 if mode == "min" else -1.0
+    schedule = lrdsl.compile(f"hold() | plateau(2, factor=0.5, mode={mode})", base_lr=1.0)
+    rates = []
+    for step, report in enumerate([5, 5, math.nan, -math.inf, 4, math.inf, 6, 3, 3, 3, 3], start=1):
+        schedule.observe(sign * report)
+        rates.append(schedule.lr(step))
+        assert math.isfinite(schedule.state_dict()["modifiers"]["lr"]["plateau.best"])
+    assert rates == [1.0] * 3 + [0.5] * 7 + [0.25]
 
 
 @pytest.mark.parametrize("listens", [False, True], ids=["rates", "norm"])

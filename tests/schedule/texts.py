@@ -76,8 +76,19 @@ ending = st.recursive(segments(), branches, max_leaves=6)
 last = st.sampled_from(
     ["", " >> hold()", " >> inverse_sqrt(50)", " >> cycle(cosine(9, to=0.1x), mult=2)", " >> exponential(0.999)"]
 )
-plateaus = st.sampled_from(["", " | plateau()", " | plateau(2, factor=0.5, cooldown=1, min=1e-6, every=1ep)"])
-schedules = st.builds("{}{}{}".format, ending, last, plateaus)
+listeners = st.sampled_from(
+    [
+        "",
+        " | plateau()",
+        " | plateau(2, factor=0.5, cooldown=1, min=1e-6, every=1ep)",
+        " | guard()",
+        " | guard(spike=1.5, window=3, factor=0.1, recover=2.5ep, min=1e-6, nonfinite=false)",
+        " | guard(factor=0.01, recover=inf) | normscale(2, metric=loss)",
+        " | greedy(0, min=0.1x)",
+        " | greedy(1, factor=0.5, mode=max, threshold_mode=rel, cooldown=2, warmup=1, max=2e-3, smooth=64)",
+    ]
+)
+schedules = st.builds("{}{}{}".format, ending, last, listeners)
 named = st.builds("lr = {}; lr[head] = 10 * ({}); weight_decay = constant(0.1) + {}".format, schedules, ending, rates)
 lets = st.builds("let w = {}; let f = {}; warmup(w) >> linear(w, to=f) >> {}".format, lengths, rates, ending)
 texts = st.one_of(schedules, schedules, named, lets)
