@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -84,7 +85,7 @@ def main() -> None:
         print(f"  {name:32s} {slowest[name]:7.0f} ms {results[name]['MiB']:6.0f} MiB")
     over = [name for name in results if slowest[name] > BUDGET_MS or results[name]["MiB"] > BUDGET_MIB]
     print(f"{len(results)} texts, {len(over)} of them beyond {BUDGET_MS} ms or {BUDGET_MIB} MiB")
-    save("hostile", results)
+    save("hostile", results, load=[round(share, 1) for share in os.getloadavg()])
 
 
 if __name__ == "__main__":
