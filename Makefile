@@ -2,6 +2,7 @@
 #
 #   make run                                  set up, then train the first example
 #   make test                                 set up, then the whole test suite
+#   make fuzz                                 damaged texts and Programs, until it is stopped
 #   make gpu                                  the tests that need a CUDA device, and those under its sanitizers
 #   make VENV=path/to/env TORCH=skip test     use the torch that is in that environment
 
@@ -49,6 +50,15 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow
+
+# Open-ended: stop it with Ctrl-C, the next run goes on from there. Finds go to tests/corpus.
+.PHONY: fuzz
+fuzz: $(STAMP)-fuzz
+	$(PYTHON) -m tests.fuzz
+
+$(STAMP)-fuzz: $(INSTALLED)
+	$(PIP) install $(PIP_ARGS) -e '.[fuzz]'
+	touch $@
 
 bench: $(INSTALLED)
 	$(PYTHON) -m benchmarks

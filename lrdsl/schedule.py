@@ -12,14 +12,15 @@ from typing import Any
 from lrdsl import checks
 from lrdsl.errors import Note, ScheduleError, Span
 from lrdsl.language.binder import Binder
-from lrdsl.language.context import TARGETS, Context
+from lrdsl.language.context import TARGETS, Context, shown
 from lrdsl.language.hints import suggestion
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
 from lrdsl.language.recovery import Enough, Errors
 from lrdsl.language.script import bind_script
 from lrdsl.notes import collect
-from lrdsl.program.program import STEPS, Program
+from lrdsl.program.expr import bounded
+from lrdsl.program.program import NODES, STEPS, Program
 from lrdsl.syntax.builder import LANGUAGE
 from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Script
@@ -333,17 +334,22 @@ def compile(
         (0.0, 0.0005, 1e-06)
     """
     context = Context(
-        base_lr, total_steps, steps_per_epoch, tokens_per_step, samples_per_step, dict(params or {}), dict(bases or {})
+        base_lr, total_steps, steps_per_epoch, tokens_per_step, samples_per_step, params or {}, bases or {}
     )
     if not isinstance(text, str):
         if not isinstance(text, Real) or isinstance(text, bool):
             raise TypeError(f"expected a schedule text or a number, got {type(text).__name__}")
-        if not math.isfinite(text):
-            raise ScheduleError("E0402", f"expected a schedule text or a finite rate, got {text!r}")
-        text = f"constant({float(text)!r})"
-    return bind(text, context)
+        try:
+            rate = float(text)
+        except OverflowError:
+            rate = math.inf
+        if not math.isfinite(rate):
+            raise ScheduleError("E0402", f"expected a schedule text or a finite rate, got {shown(text)}")
+        text = f"constant({rate!r})"
+    return bind(str.__str__(text), context)  # a plain str: a subclass may be equal to anything, and parses are kept
 
 
+@bounded(2 * NODES)
 def bind(text: str, context: Context) -> Schedule:
     """`compile` with a context that is already made."""
     script = parse(text)
@@ -386,9 +392,9 @@ def _key(target: str, group: Group) -> str:
 
 def _whole(step: Any) -> int:
     if not isinstance(step, Integral) or isinstance(step, bool):
-        raise ScheduleError("E0801", f"expected a whole step, got {step!r}")
+        raise ScheduleError("E0801", f"expected a whole step, got {shown(step)}")
     if step < 0:
-        raise ScheduleError("E0801", f"expected a step >= 0, got {step}")
+        raise ScheduleError("E0801", f"expected a step >= 0, got {shown(int(step))}")
     if int(step) >= STEPS:
-        raise ScheduleError("E0801", f"expected a step below 2**53, got {step}")
+        raise ScheduleError("E0801", f"expected a step below 2**53, got {shown(int(step))}")
     return int(step)
