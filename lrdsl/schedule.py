@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -12,12 +12,13 @@ from typing import Any
 from lrdsl import checks
 from lrdsl.errors import Note, ScheduleError, Span
 from lrdsl.language.binder import Binder
+from lrdsl.language.bound import Bound
 from lrdsl.language.context import TARGETS, Context, shown
 from lrdsl.language.hints import suggestion
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
 from lrdsl.language.recovery import Enough, Errors
-from lrdsl.language.script import bind_script
+from lrdsl.language.script import Key, bind_script
 from lrdsl.notes import collect
 from lrdsl.program.expr import bounded
 from lrdsl.program.program import NODES, STEPS, Program
@@ -357,7 +358,7 @@ def bind(text: str, context: Context) -> Schedule:
     tracks: dict[tuple[str, Group], Track] = {}
     with suppress(Enough), errors:
         binder = Binder(context, errors)
-        for (target, group), bound in bind_script(script, binder):
+        for (target, group), bound in _each_base(bind_script(script, binder), context):
             with errors:
                 base, prev = context.base(target, group), context.prev(target)
                 track = Track(lower(bound, base, prev, context.total_steps, _key(target, group), errors))
@@ -367,6 +368,16 @@ def bind(text: str, context: Context) -> Schedule:
     if error is not None:
         raise error.within(text)
     return Schedule(text, script, context, tracks, binder.rounded)
+
+
+def _each_base(named: Sequence[tuple[Key, Bound]], context: Context) -> Iterator[tuple[Key, Bound]]:
+    """What the text names, and a target without a group once more for every group that has a base of its own."""
+    keys = {key for key, _ in named}
+    for (target, group), bound in named:
+        yield (target, group), bound
+        for own in context.groups(target) if group is None else ():
+            if (target, own) not in keys:
+                yield (target, own), bound
 
 
 def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:

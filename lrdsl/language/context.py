@@ -75,6 +75,11 @@ class Context:
         found = next((self.bases[key] for key in keys if key in self.bases), None)
         return self.base_lr if found is None and target == "lr" else found
 
+    def groups(self, target: str) -> list[str | int]:
+        """The groups that have a base of their own for a target."""
+        inner = [key.removeprefix(f"{target}[")[:-1] for key in self.bases if key.startswith(f"{target}[")]
+        return [int(group) if group.isdigit() else group.strip('"') for group in inner]
+
     def prev(self, target: str) -> float | None:
         """The value that flows into the first segment of a target; None: its base."""
         return self.prevs.get(target)
