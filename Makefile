@@ -2,6 +2,7 @@
 #
 #   make run                                  set up, then train the first example
 #   make test                                 set up, then the whole test suite
+#   make fuzz                                 damaged texts and Programs, until it is stopped
 #   make gpu                                  the tests that need a CUDA device, and those under its sanitizers
 #   make VENV=path/to/env TORCH=skip test     use the torch that is in that environment
 
@@ -44,14 +45,34 @@ run: $(INSTALLED)
 
 # Timing tests run alone, after the others; pytest's exit status 5 says that there is none.
 test: $(INSTALLED)
-	$(PYTHON) -m pytest -n 2 -m 'not slow and not timing'
+	$(PYTHON) -m pytest -n 2 -m 'not slow and not timing and not peers'
 	$(PYTHON) -m pytest -m 'timing and not slow' || test $$? -eq 5
 
 slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow
 
+# Open-ended: stop it with Ctrl-C, the next run goes on from there. Finds go to tests/corpus.
+.PHONY: fuzz
+fuzz: $(STAMP)-fuzz
+	$(PYTHON) -m tests.fuzz
+
+$(STAMP)-fuzz: $(INSTALLED)
+	$(PIP) install $(PIP_ARGS) -e '.[fuzz]'
+	touch $@
+
 bench: $(INSTALLED)
 	$(PYTHON) -m benchmarks
+
+# Other libraries' schedules, live, where they are installed: pip install -r requirements/peers.txt. `make test` replays
+# what they gave when they were recorded (python -m tests.gallery.records).
+.PHONY: peers
+peers: $(INSTALLED)
+	$(PYTHON) -m pytest -m peers tests/gallery
+
+# The page of strategies and its pictures.
+.PHONY: docs
+docs: $(INSTALLED)
+	$(PYTHON) -m gallery
 
 .PHONY: bench-gpu
 bench-gpu: $(INSTALLED)

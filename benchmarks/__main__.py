@@ -1,6 +1,6 @@
 """All benchmarks, one after another."""
 
-from benchmarks import growth, language, limit, startup, step, training_step
+from benchmarks import growth, hostile, language, limit, startup, step, training_step
 
-for script in (language, step, training_step, growth, limit, startup):
+for script in (language, hostile, step, training_step, growth, limit, startup):
     script.main()

@@ -189,7 +189,7 @@ def render(
     code: str, message: str, span: Span | None, hint: str | None, text: str | None, source: str | None = None
 ) -> str:
     """Code and message, then the line of ``text`` that ``span`` starts on, with carets and ``hint``."""
-    head = f"{code}: {message}"
+    head, hint, source = _printable(f"{code}: {message}"), _printable(hint or ""), _printable(source or "")
     if text is None or span is None:
         return head + (f" ({hint})" if hint else "") + (f" [{source}]" if source else "")
     start, end = span
@@ -220,7 +220,7 @@ def _excerpt(line: str, start: int, end: int) -> tuple[str, int, int]:
 
 
 def _printable(line: str) -> str:
-    """``line`` with every control character replaced: a message must not move the cursor."""
+    """``line`` with every control character and half a surrogate replaced: a message must not move the cursor."""
     return line if line.isprintable() else "".join(c if c == "\t" or c.isprintable() else "\ufffd" for c in line)
 
 

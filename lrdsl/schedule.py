@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -12,14 +12,16 @@ from typing import Any
 from lrdsl import checks
 from lrdsl.errors import Note, ScheduleError, Span
 from lrdsl.language.binder import Binder
-from lrdsl.language.context import TARGETS, Context
+from lrdsl.language.bound import Bound
+from lrdsl.language.context import TARGETS, Context, shown
 from lrdsl.language.hints import suggestion
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
 from lrdsl.language.recovery import Enough, Errors
-from lrdsl.language.script import bind_script
+from lrdsl.language.script import Key, bind_script
 from lrdsl.notes import collect
-from lrdsl.program.program import STEPS, Program
+from lrdsl.program.expr import bounded
+from lrdsl.program.program import NODES, STEPS, Program
 from lrdsl.syntax.builder import LANGUAGE
 from lrdsl.syntax.parser import parse
 from lrdsl.syntax.tree import Script
@@ -333,17 +335,22 @@ def compile(
         (0.0, 0.0005, 1e-06)
     """
     context = Context(
-        base_lr, total_steps, steps_per_epoch, tokens_per_step, samples_per_step, dict(params or {}), dict(bases or {})
+        base_lr, total_steps, steps_per_epoch, tokens_per_step, samples_per_step, params or {}, bases or {}
     )
     if not isinstance(text, str):
         if not isinstance(text, Real) or isinstance(text, bool):
             raise TypeError(f"expected a schedule text or a number, got {type(text).__name__}")
-        if not math.isfinite(text):
-            raise ScheduleError("E0402", f"expected a schedule text or a finite rate, got {text!r}")
-        text = f"constant({float(text)!r})"
-    return bind(text, context)
+        try:
+            rate = float(text)
+        except OverflowError:
+            rate = math.inf
+        if not math.isfinite(rate):
+            raise ScheduleError("E0402", f"expected a schedule text or a finite rate, got {shown(text)}")
+        text = f"constant({rate!r})"
+    return bind(str.__str__(text), context)  # a plain str: a subclass may be equal to anything, and parses are kept
 
 
+@bounded(2 * NODES)
 def bind(text: str, context: Context) -> Schedule:
     """`compile` with a context that is already made."""
     script = parse(text)
@@ -351,7 +358,7 @@ def bind(text: str, context: Context) -> Schedule:
     tracks: dict[tuple[str, Group], Track] = {}
     with suppress(Enough), errors:
         binder = Binder(context, errors)
-        for (target, group), bound in bind_script(script, binder):
+        for (target, group), bound in _each_base(bind_script(script, binder), context):
             with errors:
                 base, prev = context.base(target, group), context.prev(target)
                 track = Track(lower(bound, base, prev, context.total_steps, _key(target, group), errors))
@@ -361,6 +368,16 @@ def bind(text: str, context: Context) -> Schedule:
     if error is not None:
         raise error.within(text)
     return Schedule(text, script, context, tracks, binder.rounded)
+
+
+def _each_base(named: Sequence[tuple[Key, Bound]], context: Context) -> Iterator[tuple[Key, Bound]]:
+    """What the text names, and a target without a group once more for every group that has a base of its own."""
+    keys = {key for key, _ in named}
+    for (target, group), bound in named:
+        yield (target, group), bound
+        for own in context.groups(target) if group is None else ():
+            if (target, own) not in keys:
+                yield (target, own), bound
 
 
 def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:
@@ -386,9 +403,9 @@ def _key(target: str, group: Group) -> str:
 
 def _whole(step: Any) -> int:
     if not isinstance(step, Integral) or isinstance(step, bool):
-        raise ScheduleError("E0801", f"expected a whole step, got {step!r}")
+        raise ScheduleError("E0801", f"expected a whole step, got {shown(step)}")
     if step < 0:
-        raise ScheduleError("E0801", f"expected a step >= 0, got {step}")
+        raise ScheduleError("E0801", f"expected a step >= 0, got {shown(int(step))}")
     if int(step) >= STEPS:
-        raise ScheduleError("E0801", f"expected a step below 2**53, got {step}")
+        raise ScheduleError("E0801", f"expected a step below 2**53, got {shown(int(step))}")
     return int(step)

@@ -11,6 +11,7 @@ from lrdsl.language.lowering import Lowered
 from lrdsl.language.printer import render
 from lrdsl.program.expr import Expr, const, substitute
 from lrdsl.program.program import FOREVER
+from lrdsl.syntax import tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,11 @@ class Track:
         """The segment table: begin, end, label, values in and out, jumps; at the state of now, or a given one."""
         state = self.state if state is None else state
         rows: list[SegmentRow] = []
+        texts: dict[int, str] = {}  # many pieces come from the same nodes
+
+        def text(node: tree.Node) -> str:
+            return texts.get(id(node)) or texts.setdefault(id(node), render(node))
+
         before: float | None = None
         for piece in self.lowered.stretch.pieces:
             endless = piece.end == FOREVER
@@ -89,9 +95,9 @@ class Track:
             last = math.nan if endless else self.evaluator.value(piece.end - 1, state)
             out = math.nan if endless else _settle(piece.out, state)
             jump = 0.0 if before is None or before == first else (first / before - 1 if before else math.inf)
-            modifiers = tuple(map(render, piece.modifiers))
+            modifiers = tuple(map(text, piece.modifiers))
             end = math.inf if endless else piece.end
-            label, span = render(piece.origin), piece.origin.span
+            label, span = text(piece.origin), piece.origin.span
             rows.append(SegmentRow(piece.begin, end, label, modifiers, first, last, out, jump, span))
             before = out
         return tuple(rows)

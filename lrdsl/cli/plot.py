@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrdsl.cli import output
+from lrdsl.cli import metrics, output
 from lrdsl.cli.inputs import STEPS, Binding, Text, steps, takes_context, takes_texts
 from lrdsl.plotting import curve
 
 if TYPE_CHECKING:
+    from lrdsl.plotting.trace import Report
     from lrdsl.schedule import Schedule
 
 WRITERS = (".svg", ".png")
@@ -48,6 +49,9 @@ class StepsAfterAt(click.Command):
 @click.option("--to", "end", type=steps, metavar="STEP", help="Last step drawn. Default: the run, or all that changes.")
 @click.option("--target", help="What to draw: lr (the default), weight_decay, momentum, beta1 ...")
 @click.option("--group", metavar="NAME", help="Of which parameter group: its name or index.")
+@click.option(
+    "--metric", "reports", type=metrics.reports, metavar="FILE.csv", help="What is observed: columns step, loss, ..."
+)
 @click.option("--no-boundaries", is_flag=True, help="Leave out where segments begin, and their names.")
 @takes_context
 def plot(
@@ -62,6 +66,7 @@ def plot(
     end: int | None,
     target: str | None,
     group: str | None,
+    reports: list[Report] | None,
     no_boundaries: bool,
 ) -> None:
     """Draw schedules, several on the same axes.
@@ -70,6 +75,7 @@ def plot(
       lrdsl plot 'warmup(2%) >> cosine(rest)' --total-steps 10k --base-lr 3e-4
       lrdsl plot 'cosine(1000)' 'linear(1000)' --out compared.svg
       lrdsl plot --file train.yaml --key optimizer.lr --at 0 500 10k
+      lrdsl plot 'hold() | plateau(patience=3)' --metric losses.csv
 
     Without --base-lr rates are multiples of base. Without --total-steps a schedule that ends is drawn in full, one that
     does not to twice its finite part.
@@ -79,15 +85,15 @@ def plot(
     if end is not None and end <= begin:
         raise click.BadParameter(f"expected a step after --from {begin}, got {end}", param_hint="--to")
     schedules = [binding.compile(text) for text in texts]
+    if reports is not None:
+        metrics.check(reports, schedules)
     where = int(group) if group is not None and group.isdecimal() else group
     if at:
-        _print_values(schedules, target, where, at, as_json)
+        _print_values(schedules, target, where, at, as_json, reports)
         return
-    last = end if end is not None else max(curve.extent(s, target, where) for s in schedules)
-    curves = [
-        curve.of(s, target, where, begin=begin, end=last, relative=_relative(s, binding, target, where), log=log)
-        for s in schedules
-    ]
+    last = end if end is not None else max(curve.extent(s, target, where, reports) for s in schedules)
+    how: dict[str, Any] = {"begin": begin, "end": last, "log": log, "reports": reports}
+    curves = [curve.of(s, target, where, relative=_relative(s, binding, target, where), **how) for s in schedules]
     if out is not None:
         _write(out, curves, log=log, boundaries=not no_boundaries)
     if as_json:
@@ -124,11 +130,17 @@ def _write(out: Path, curves: Sequence[curve.Curve], **how: Any) -> None:
 
 
 def _print_values(
-    schedules: Sequence[Schedule], target: str | None, group: str | int | None, at: Sequence[int], as_json: bool
+    schedules: Sequence[Schedule],
+    target: str | None,
+    group: str | int | None,
+    at: Sequence[int],
+    as_json: bool,
+    reports: list[Report] | None,
 ) -> None:
     picked = [curve.subject(s, target, group) for s in schedules]
     names = [name if which is None else f"{name}[{which}]" for name, which in picked]
-    values = [[s.value(name, n, which) for n in at] for s, (name, which) in zip(schedules, picked, strict=True)]
+    asked = [curve.value_of(s, name, which, reports) for s, (name, which) in zip(schedules, picked, strict=True)]
+    values = [[value(step) for step in at] for value in asked]
     if as_json:
         rows = zip(schedules, names, values, strict=True)
         _dump([{"text": str(s), "target": name, "steps": list(at), "values": found} for s, name, found in rows])
@@ -150,6 +162,7 @@ def _print_json(curves: Sequence[curve.Curve]) -> None:
                 "segments": [{"begin": s.begin, "end": s.end, "text": s.label} for s in c.parts],
                 "steps": c.steps,
                 "values": c.values,
+                "moves": c.moves,
             }
             for c in curves
         ]

@@ -36,19 +36,27 @@ class Context:
         if total is not None:
             if not isinstance(total, Integral) or isinstance(total, bool) or not 1 <= total < STEPS:
                 most = " and below 2**53" if isinstance(total, Integral) and total > 1 else ""
-                raise ScheduleError("E0402", f"expected total_steps to be a whole number >= 1{most}, got {total!r}")
+                raise ScheduleError(
+                    "E0402", f"expected total_steps to be a whole number >= 1{most}, got {shown(total)}"
+                )
             self._keep("total_steps", int(total))
         for name in ("steps_per_epoch", "tokens_per_step", "samples_per_step"):
             if (value := getattr(self, name)) is not None:
                 exact = _number(name, value, "a number > 0")
                 if not exact > 0:
-                    raise ScheduleError("E0402", f"expected {name} to be a number > 0, got {value!r}")
+                    raise ScheduleError("E0402", f"expected {name} to be a number > 0, got {shown(value)}")
                 self._keep(name, exact)
         if self.base_lr is not None:
             self._keep("base_lr", _rate("base_lr", self.base_lr))
-        self._keep("params", {_name(name): _number(f"params[{name!r}]", x) for name, x in self.params.items()})
-        self._keep("bases", {_target(key): _rate(f"bases[{key!r}]", x) for key, x in self.bases.items()})
-        self._keep("prevs", {str(key): _rate(f"prevs[{key!r}]", x) for key, x in self.prevs.items()})
+        self._keep(
+            "params",
+            {_name(name): _number(f"params[{shown(name)}]", x) for name, x in _mapping("params", self.params).items()},
+        )
+        self._keep(
+            "bases",
+            {_target(key): _rate(f"bases[{shown(key)}]", x) for key, x in _mapping("bases", self.bases).items()},
+        )
+        self._keep("prevs", {str(key): _rate(f"prevs[{shown(key)}]", x) for key, x in self.prevs.items()})
 
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # frozen for everybody else
@@ -66,6 +74,11 @@ class Context:
         keys = ([f"{target}[{group}]"] if group is not None else []) + [target]
         found = next((self.bases[key] for key in keys if key in self.bases), None)
         return self.base_lr if found is None and target == "lr" else found
+
+    def groups(self, target: str) -> list[str | int]:
+        """The groups that have a base of their own for a target."""
+        inner = [key.removeprefix(f"{target}[")[:-1] for key in self.bases if key.startswith(f"{target}[")]
+        return [int(group) if group.isdigit() else group.strip('"') for group in inner]
 
     def prev(self, target: str) -> float | None:
         """The value that flows into the first segment of a target; None: its base."""
@@ -93,34 +106,44 @@ def _number(called: str, value: Any, wanted: str = "a finite number") -> float:
             number = math.inf
         if math.isfinite(number):
             return number
-    raise ScheduleError("E0402", f"expected {called} to be {wanted}, got {_short(value)}")
+    raise ScheduleError("E0402", f"expected {called} to be {wanted}, got {shown(value)}")
 
 
 def _rate(called: str, value: Any) -> float:
     number = _number(called, value)
     if number < 0:
-        raise ScheduleError("E0402", f"expected {called} to be >= 0, got {value!r}")
+        raise ScheduleError("E0402", f"expected {called} to be >= 0, got {shown(value)}")
     return number
 
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name) or name in KEYWORDS:
         hint = "letters, digits and `_`; no keyword"
-        raise ScheduleError("E0402", f"expected a name in params, got {name!r}", hint=hint)
+        raise ScheduleError("E0402", f"expected a name in params, got {shown(name)}", hint=hint)
     return name
 
 
 def _target(key: Any) -> str:
     """``weight_decay`` or ``lr[head]``; the base of ``lr`` has an argument of its own."""
-    target, bracket, group = str(key).partition("[")
+    target, bracket, group = (key if isinstance(key, str) else "").partition("[")
     if target not in TARGETS or bool(bracket) != group.endswith("]") or group == "]":
-        message = f"expected bases to name targets, as in `weight_decay` or `lr[head]`, got {key!r}"
+        message = f"expected bases to name targets, as in `weight_decay` or `lr[head]`, got {shown(key)}"
         raise ScheduleError("E0402", message, hint=suggestion(target, TARGETS))
     if key == "lr":
         raise ScheduleError("E0402", "the base of `lr` is base_lr; bases are for the others")
-    return str(key)
+    return target + bracket + group
 
 
-def _short(value: Any) -> str:
-    shown = repr(value) if not isinstance(value, int) or value.bit_length() < 200 else "a very large number"
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def _mapping(called: str, value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise ScheduleError("E0402", f"expected {called} to map names to numbers, got {shown(value)}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A wrong value, for a message: whatever it is, it does not fill the screen."""
+    try:
+        text = repr(value) if not isinstance(value, int) or value.bit_length() < 200 else "a very large number"
+    except ValueError:  # a number with more digits than Python prints, inside something else
+        text = f"a very large {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -9,8 +9,8 @@ from lrdsl.language.memory import Changed, Memory, Placed
 from lrdsl.language.place import Place
 from lrdsl.language.recovery import Errors
 from lrdsl.program.assembler import Assembler
-from lrdsl.program.expr import STEP, const, symbol, symbols_in
-from lrdsl.program.program import Machine, Program, Segment
+from lrdsl.program.expr import STEP, bounded, const, symbol, symbols_in
+from lrdsl.program.program import NODES, Machine, Program, Segment
 from lrdsl.program.stretch import Stretch
 
 
@@ -40,7 +40,8 @@ def lower(
     """
     whole = bound.node
     try:
-        return _lower(bound, base, prev, total, target, errors)
+        with bounded(NODES):
+            return _lower(bound, base, prev, total, target, errors)
     except ScheduleError as error:
         if error.code != "E0907" or error.span is not None:
             raise

@@ -13,6 +13,7 @@ POINTWISE = {"min": 2, "max": 2, "clamp": 3}
 """Functions that combine schedules point by point, and the fewest operands they take."""
 VALUE_NAMES = ("total", "inf", "base", "prev")
 NODES = 4096
+DEFINED = 4 * NODES
 DEPTH = 64
 
 
@@ -29,6 +30,8 @@ class Scope:
         self.visible = 0  # how many lets, in order, may be seen
         self.defining: str | None = None
         self._nodes = 0
+        self._defined = 0  # nodes of all lets so far
+        self._outside = 0  # nodes so far of what is no let, while one is defined
         self._depth = 0
         for name in context.params:
             if self.reserved(name):
@@ -52,8 +55,9 @@ class Scope:
         """One node more, one level deeper: `let` expands, so both are bounded here again."""
         self._nodes += 1
         self._depth += 1
-        if self._nodes > NODES:
-            message = f"more than {NODES} numbers, names and calls once every `let` is put in"
+        if self._nodes > NODES or self._defined > DEFINED:
+            limit = NODES if self._nodes > NODES else DEFINED
+            message = f"more than {limit} numbers, names and calls once every `let` is put in"
             raise ScheduleError("E0902", message, node.span, "`let` does not shorten: it is put in at each use")
         if self._depth > DEPTH:
             message = f"nested deeper than {DEPTH} once every `let` is put in"
@@ -65,6 +69,7 @@ class Scope:
 
     def define(self, let: tree.Let) -> None:
         """Check a new name; while its value is read, it is `defining`."""
+        self._outside, self._nodes = self._nodes, 0
         if self.reserved(let.name):
             raise ScheduleError("E0210", f"`{let.name}` is reserved", let.name_span, "choose another name")
         if let.name in self.names():
@@ -75,8 +80,9 @@ class Scope:
         return "params define it" if name in self.context.params else "an earlier `let` defines it"
 
     def defined(self, let: tree.Let, *, right: bool) -> None:
-        """From here on the name may be used. What the definition took does not count, only what its uses will."""
+        """From here on the name may be used. What the definition took is counted apart from what its uses will."""
         self.defining = None
+        self._defined += self._nodes
+        self._nodes = self._outside
         self.lets[let.name] = (let.value, self.visible) if right else None
         self.visible += 1
-        self._nodes = 0

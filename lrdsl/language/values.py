@@ -64,6 +64,10 @@ _EXACT: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+EXACT_BITS = 2**15
+"""Numerators and denominators beyond this are refused; a double has 53."""
+
+
 def describe(value: Value) -> str:
     """The kind, in words."""
     if isinstance(value, Word):
@@ -90,6 +94,8 @@ def arithmetic(op: str, left: Value, right: Value, span: Span, shown: str) -> Va
         rest = Open("rest") in (left, right)
         hint = "`rest` already leaves room for the others" if rest else "`inf` is no number: it means without end"
         raise ScheduleError("E0304", "no arithmetic on `rest` or `inf`", span, hint)
+    if max(map(_bits, (left, right))) > EXACT_BITS:
+        raise ScheduleError("E0105", "this number has too many digits to be kept exactly", span, "round a part of it")
     if op == "**":
         return _power(left, right, span, shown)
     if op == "/" and isinstance(right, Num | Dur) and (right.value if isinstance(right, Num) else right.steps) == 0:
@@ -119,6 +125,12 @@ def arithmetic(op: str, left: Value, right: Value, span: Span, shown: str) -> Va
     raise ScheduleError(
         "E0307", f"`{shown}` has no meaning: {describe(left)} {_SPOKEN[op]} {describe(right)}", span, why
     )
+
+
+def _bits(value: Value) -> int:
+    """How long an exact number is: a sum of fractions grows with each of them."""
+    exact = value.value if isinstance(value, Num) else value.steps if isinstance(value, Dur) else 0
+    return max(exact.numerator.bit_length(), exact.denominator.bit_length())
 
 
 def negate(value: Value, span: Span, shown: str) -> Value:

@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lrdsl.plotting.curve import Curve
+    from lrdsl.plotting.curve import Curve, Unit
 
 LARGEST = sys.float_info.max
 RARE = 0.005  # the share of steps whose tiny rates, just before or after a 0, a log axis need not show
@@ -44,7 +44,13 @@ def of(curves: Sequence[Curve], *, log: bool = False, x_ticks: int = 8, y_ticks:
     titles = dict.fromkeys(c.title for c in curves)
     title = " / ".join(titles)
     y_axis = _log_axis(_floor(curves), max(values), title, y_ticks) if log else _linear_axis(values, title, y_ticks)
-    return _step_axis(begin, max(end, begin + 1), x_ticks), y_axis
+    units = {c.unit for c in curves}
+    return _step_axis(begin, max(end, begin + 1), x_ticks, units.pop() if len(units) == 1 else None), y_axis
+
+
+def of_metric(values: Iterable[float], title: str, ticks: int = 3) -> Axis:
+    """The axis of a metric's panel."""
+    return _linear_axis([v for v in values if math.isfinite(v)] or [0.0], title, ticks)
 
 
 def rate(value: float, digits: int = 4) -> str:
@@ -63,9 +69,22 @@ def steps(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _step_axis(begin: int, end: int, count: int) -> Axis:
-    ticks = tuple(_multiples(begin, end, max(1.0, _round_step(end - begin, count))))
-    return Axis(begin, end, ticks, tuple(map(steps, ticks)), "step")
+def _step_axis(begin: int, end: int, count: int, unit: Unit | None) -> Axis:
+    """Marks at round numbers of steps, or of what the text counts in."""
+    size = unit.steps if unit is not None else 1.0
+    apart = _round_step((end - begin) / size, count)
+    if apart == 2.5 or (unit is None and apart < 1):  # as there is no half of a step
+        apart = 5.0 if apart > 1 else 1.0
+    marks = _multiples(begin / size, end / size, apart)
+    title = "step"
+    if unit is not None:
+        of = f"{_count(size)} steps each" if size >= 1 else f"{_count(1 / size)} per step"
+        title = f"{unit.name} ({of})"
+    return Axis(begin, end, tuple(mark * size for mark in marks), tuple(map(steps, marks)), title)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.6g}" if value < 1e5 else steps(value)
 
 
 def _linear_axis(values: Iterable[float], title: str, count: int) -> Axis:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from lrdsl.plotting import axes, style
 from lrdsl.plotting.axes import Axis
-from lrdsl.plotting.curve import Curve
+from lrdsl.plotting.curve import Curve, Series
 from lrdsl.plotting.labels import Label, arrange
 
 WIDTH, PLOT_HEIGHT = 840, 320
+PANEL_HEIGHT, PANEL_GAP = 84, 18  # of a metric below the plot
 LEFT, RIGHT, FOOT, MARGIN = 72, WIDTH - 24, 52, 20
 HEAD_SIZE, SIZE = 13, 11  # of characters
 HEAD_LINE, NAME_LINE = 19, 16
+VISIBLE, JUMP = 0.75, 6.0  # how far steps lie apart, and values differ, where a jump is worth a corner
+APART = 3.0  # of lines where reports moved the rate
 NAME_WIDTH = 0.61 * SIZE  # of a monospace character, a little more than in most fonts
 
 
@@ -48,6 +51,24 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """A metric below the plot."""
+
+    axis: Axis
+    series: Series
+    top: float
+
+    @property
+    def bottom(self) -> float:
+        """Its lower end."""
+        return self.top + PANEL_HEIGHT
+
+    def y(self, value: float) -> float:
+        """Where a report lies."""
+        return self.bottom - self.axis.place(value) * PANEL_HEIGHT
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A picture without its colours."""
 
@@ -59,6 +80,7 @@ class Layout:
     samples: list[Sample]
     names: list[Name]
     top: float  # of the plot
+    panels: list[Panel]
 
     @property
     def bottom(self) -> float:
@@ -66,9 +88,14 @@ class Layout:
         return self.top + PLOT_HEIGHT
 
     @property
+    def foot(self) -> float:
+        """The lower end of the plot and its panels, where the axis of steps is written."""
+        return self.panels[-1].bottom if self.panels else self.bottom
+
+    @property
     def height(self) -> float:
         """Of the whole picture."""
-        return self.bottom + FOOT
+        return self.foot + FOOT
 
     @property
     def several(self) -> bool:
@@ -85,10 +112,26 @@ class Layout:
 
     def runs(self, curve: Curve) -> Iterator[list[tuple[float, float]]]:
         """The points of a curve, in pieces where it is broken because the rate is not a number."""
-        points = zip(curve.steps, curve.values, strict=True)
-        for finite, run in groupby(points, key=lambda point: math.isfinite(point[1])):
-            if finite:
-                yield [(self.x(step), self.y(value)) for step, value in run]
+        for run in _runs(curve, self.x, self.y):
+            yield _with_corners(run, self._step, {self.x(step) for step in curve.jumps})
+
+    @property
+    def _step(self) -> float:
+        """How far one step is from the next."""
+        return (RIGHT - LEFT) / (self.x_axis.high - self.x_axis.low)
+
+    def reports(self, panel: Panel) -> Iterator[list[tuple[float, float]]]:
+        """The points of a metric, likewise."""
+        return _runs(panel.series, self.x, panel.y)
+
+    @property
+    def moves(self) -> list[float]:
+        """Where reports moved the rate; one line for several that are next to each other."""
+        found: list[float] = []
+        for step in sorted({step for curve in self.curves for step in curve.moves}):
+            if not found or self.x(step) - found[-1] >= APART:
+                found.append(self.x(step))
+        return found
 
 
 def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
@@ -106,7 +149,49 @@ def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
             name_y = base - 6 - NAME_LINE * label.row
             stem = (_x(x_axis, label.step), name_y + 6) if label.row else None
             names.append(Name(label.x + 3, name_y, label.text, index, stem))
-    return Layout(curves, x_axis, y_axis, left, lines, samples, names, top)
+    return Layout(curves, x_axis, y_axis, left, lines, samples, names, top, _panels(curves, top + PLOT_HEIGHT))
+
+
+def _with_corners(points: list[tuple[float, float]], step: float, jumps: set[float]) -> list[tuple[float, float]]:
+    """Where the value jumps from one step to the next and these lie visibly apart, the line goes on up to the jump.
+
+    Segments that start elsewhere are known. Inside a segment (`step`, `cycle`) a jump is a step that is far steeper
+    than both its neighbours, or goes against them.
+    """
+    if step < VISIBLE:
+        return points
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    drawn, before = points[:1], 0.0
+    slopes = [(w - v) / (b - a) for (a, v), (b, w) in pairwise(points)]
+    for (x, y), slope, after in zip(points[1:], slopes, [*slopes[1:], 0.0], strict=True):
+        last_x, last_y = drawn[-1]
+        steep = max(abs(before), abs(after))
+        found = x in jumps or abs(slope) > 3 * steep or (abs(slope) > steep and slope * before < 0 > slope * after)
+        jumped = found and x - last_x < 1.5 * step and abs(y - last_y) > JUMP
+        if jumped:
+            drawn.append((x, min(max(last_y + before * (x - last_x), low), high)))
+        drawn.append((x, y))
+        before = 0.0 if jumped else slope
+    return drawn
+
+
+def _panels(curves: Sequence[Curve], bottom: float) -> list[Panel]:
+    """A panel for each metric; curves that listen to the same one were told the same."""
+    metrics = {series.metric: series for curve in curves for series in curve.metrics}
+    tops = (bottom + PANEL_GAP + index * (PANEL_HEIGHT + PANEL_GAP) for index in range(len(metrics)))
+    return [
+        Panel(axes.of_metric(series.values, name), series, top)
+        for (name, series), top in zip(metrics.items(), tops, strict=True)
+    ]
+
+
+def _runs(
+    line: Curve | Series, x: Callable[[float], float], y: Callable[[float], float]
+) -> Iterator[list[tuple[float, float]]]:
+    points = zip(line.steps, line.values, strict=True)
+    for finite, run in groupby(points, key=lambda point: math.isfinite(point[1])):
+        if finite:
+            yield [(x(step), y(value)) for step, value in run]
 
 
 def _x(axis: Axis, step: float) -> float:

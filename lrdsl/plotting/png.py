@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrdsl.plotting import layout, style
+from lrdsl.plotting.axes import Axis
 from lrdsl.plotting.curve import Curve
-from lrdsl.plotting.layout import HEAD_SIZE, LEFT, MARGIN, PLOT_HEIGHT, RIGHT, SIZE, WIDTH, Layout
+from lrdsl.plotting.layout import HEAD_SIZE, LEFT, MARGIN, RIGHT, SIZE, WIDTH, Layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 200
 POINTS = 0.72  # per pixel: a figure of 100 pixels per inch
-INK, MUTED, FRAME, GRID = "#1f2328", "#57606a", "#8c959f", "#eaeef2"
+INK, MUTED, FRAME, GRID, MOVE = "#1f2328", "#57606a", "#8c959f", "#eaeef2", "#cf222e"
 
 
 def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = True) -> bytes:
@@ -42,6 +43,7 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
     _axes(sheet, plan)
     if boundaries:
         _boundaries(sheet, plan)
+    _panels(sheet, plan)
     for index, curve in reversed(list(enumerate(curves))):
         for run in plan.runs(curve):
             _line(sheet, [x for x, _ in run], [y for _, y in run], index)
@@ -61,18 +63,31 @@ def _head(sheet: Axes, plan: Layout) -> None:
 
 
 def _axes(sheet: Axes, plan: Layout) -> None:
-    for tick, label in zip(plan.y_axis.ticks, plan.y_axis.labels, strict=True):
-        y = plan.y(tick)
-        _rule(sheet, [LEFT, RIGHT], [y, y], GRID)
-        _text(sheet, LEFT - 8, y + 4, label, ha="right")
+    _y_axis(sheet, plan.y_axis, plan.y, plan.top, plan.bottom)
     for tick, label in zip(plan.x_axis.ticks, plan.x_axis.labels, strict=True):
         x = plan.x(tick)
-        _rule(sheet, [x, x], [plan.bottom, plan.bottom + 5], FRAME)
-        _text(sheet, x, plan.bottom + 18, label, ha="center")
-    _rule(sheet, [LEFT, LEFT, RIGHT], [plan.top, plan.bottom, plan.bottom], FRAME)
-    _text(sheet, (LEFT + RIGHT) / 2, plan.bottom + 38, plan.x_axis.title, ha="center")
-    middle = plan.top + PLOT_HEIGHT / 2
-    _text(sheet, MARGIN - 8, middle, plan.y_axis.title, ha="left", va="center", rotation=90)
+        _rule(sheet, [x, x], [plan.foot, plan.foot + 5], FRAME)
+        _text(sheet, x, plan.foot + 18, label, ha="center")
+    _text(sheet, (LEFT + RIGHT) / 2, plan.foot + 38, plan.x_axis.title, ha="center")
+
+
+def _y_axis(sheet: Axes, axis: Axis, place: Callable[[float], float], top: float, bottom: float) -> None:
+    for tick, label in zip(axis.ticks, axis.labels, strict=True):
+        y = place(tick)
+        _rule(sheet, [LEFT, RIGHT], [y, y], GRID)
+        _text(sheet, LEFT - 8, y + 4, label, ha="right")
+    _rule(sheet, [LEFT, LEFT, RIGHT], [top, bottom, bottom], FRAME)
+    _text(sheet, MARGIN - 13, (top + bottom) / 2, axis.title, ha="left", va="center", rotation=90)
+
+
+def _panels(sheet: Axes, plan: Layout) -> None:
+    for panel in plan.panels:
+        _y_axis(sheet, panel.axis, panel.y, panel.top, panel.bottom)
+    for x in plan.moves:
+        _rule(sheet, [x, x], [plan.top, plan.foot], MOVE, dashes=(2, 3))
+    for panel in plan.panels:
+        for run in plan.reports(panel):
+            sheet.plot([x for x, _ in run], [y for _, y in run], color=MUTED, linewidth=1.3 * POINTS)
 
 
 def _boundaries(sheet: Axes, plan: Layout) -> None:

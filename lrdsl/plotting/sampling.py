@@ -54,7 +54,9 @@ def _scale(values: Iterable[float], log: bool) -> Callable[[float], float]:
     if not log:
         return lambda v: v / ((high - low) or 1.0)
     top = high if high > 0 else 1.0
-    floor = max(min((v for v in finite if v > 0), default=top), top * 1e-8)
+    positive = sorted(v for v in finite if v > 0) or [top]
+    common = positive[len(positive) // 200]  # as on the axis: a few far lower values next to a 0 do not count
+    floor = positive[0] if positive[0] * 30 > common else common
     height = math.log(top / floor) or 1.0
     return lambda v: math.log(v / floor) / height if v > floor else 0.0
 

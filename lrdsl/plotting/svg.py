@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 
 from lrdsl.plotting import axes, layout, style
+from lrdsl.plotting.axes import Axis
 from lrdsl.plotting.curve import Curve, Part
 from lrdsl.plotting.layout import LEFT, MARGIN, PLOT_HEIGHT, RIGHT, WIDTH, Layout
 
@@ -30,6 +31,14 @@ DARK_CSS = """
 .lrdsl .grid{stroke:#21262d}
 .lrdsl .frame,.lrdsl .edge{stroke:#656c76}
 """
+METRIC_CSS = """
+.lrdsl .move{stroke:#cf222e;stroke-dasharray:2 3}
+.lrdsl .metric{fill:none;stroke:#57606a;stroke-width:1.3;stroke-linejoin:round}
+"""
+DARK_METRIC_CSS = """
+.lrdsl .move{stroke:#ff7b72}
+.lrdsl .metric{stroke:#9198a1}
+"""
 
 
 def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = True) -> str:
@@ -44,6 +53,7 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
     body = [*_head(plan), *_axes(plan)]
     if boundaries:
         body += _boundaries(plan)
+    body += _panels(plan)
     # The first curve comes last: on top.
     body += (_line(curve, index, plan) for index, curve in reversed(list(enumerate(curves))))
     if not plan.several:
@@ -54,7 +64,7 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lrdsl" role="img" viewBox="0 0 {WIDTH} {plan.height:g}" '
             f'width="{WIDTH}" height="{plan.height:g}" style="max-width:100%;height:auto">',
             f"<title>{escape(title)}</title>",
-            f"<style>{_css(len(curves))}</style>",
+            f"<style>{_css(len(curves), metrics=bool(plan.panels))}</style>",
             f'<rect class="page" width="{WIDTH}" height="{plan.height:g}" rx="6"/>',
             *body,
             "</svg>\n",
@@ -62,14 +72,15 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
     )
 
 
-def _css(curves: int) -> str:
+def _css(curves: int, *, metrics: bool) -> str:
     def colours(palette: Sequence[str]) -> str:
         rules = (
             f".lrdsl .c{i}{{stroke:{(c := style.pick(palette, i))}}}.lrdsl .n{i}{{fill:{c}}}" for i in range(curves)
         )
         return "\n".join(rules)
 
-    return f"{CSS}{colours(style.LIGHT)}\n@media (prefers-color-scheme:dark){{{DARK_CSS}{colours(style.DARK)}\n}}\n"
+    light, dark = (CSS + METRIC_CSS.lstrip(), DARK_CSS + DARK_METRIC_CSS.lstrip()) if metrics else (CSS, DARK_CSS)
+    return f"{light}{colours(style.LIGHT)}\n@media (prefers-color-scheme:dark){{{dark}{colours(style.DARK)}\n}}\n"
 
 
 def _head(plan: Layout) -> Iterator[str]:
@@ -80,18 +91,32 @@ def _head(plan: Layout) -> Iterator[str]:
 
 
 def _axes(plan: Layout) -> Iterator[str]:
-    for tick, label in zip(plan.y_axis.ticks, plan.y_axis.labels, strict=True):
-        y = plan.y(tick)
-        yield f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>'
-        yield _text(LEFT - 8, y + 4, label, anchor="end")
+    yield from _y_axis(plan.y_axis, plan.y, plan.top, plan.bottom)
     for tick, label in zip(plan.x_axis.ticks, plan.x_axis.labels, strict=True):
         x = plan.x(tick)
-        yield f'<path class="frame" d="M{x:.1f} {plan.bottom:g}v5"/>'
-        yield _text(x, plan.bottom + 18, label, anchor="middle")
-    yield f'<path class="frame" d="M{LEFT} {plan.top:g}V{plan.bottom:g}H{RIGHT}"/>'
-    yield _text((LEFT + RIGHT) / 2, plan.bottom + 38, plan.x_axis.title, anchor="middle")
-    x, y = MARGIN + 2, plan.top + PLOT_HEIGHT / 2
-    yield _text(x, y, plan.y_axis.title, anchor="middle", more=f' transform="rotate(-90 {x} {y:g})"')
+        yield f'<path class="frame" d="M{x:.1f} {plan.foot:g}v5"/>'
+        yield _text(x, plan.foot + 18, label, anchor="middle")
+    yield _text((LEFT + RIGHT) / 2, plan.foot + 38, plan.x_axis.title, anchor="middle")
+
+
+def _y_axis(axis: Axis, place: Callable[[float], float], top: float, bottom: float) -> Iterator[str]:
+    for tick, label in zip(axis.ticks, axis.labels, strict=True):
+        y = place(tick)
+        yield f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>'
+        yield _text(LEFT - 8, y + 4, label, anchor="end")
+    yield f'<path class="frame" d="M{LEFT} {top:g}V{bottom:g}H{RIGHT}"/>'
+    x, y = MARGIN - 3, (top + bottom) / 2
+    yield _text(x, y, axis.title, anchor="middle", more=f' transform="rotate(-90 {x} {y:g})"')
+
+
+def _panels(plan: Layout) -> Iterator[str]:
+    """The metrics, and a line through everything wherever a report moved the rate."""
+    for panel in plan.panels:
+        yield from _y_axis(panel.axis, panel.y, panel.top, panel.bottom)
+    for x in plan.moves:
+        yield f'<path class="move" d="M{x:.1f} {plan.top:g}V{plan.foot:g}"/>'
+    for panel in plan.panels:
+        yield f'<path class="metric" d="{_path(plan.reports(panel))}"/>'
 
 
 def _boundaries(plan: Layout) -> Iterator[str]:
@@ -108,8 +133,11 @@ def _boundaries(plan: Layout) -> Iterator[str]:
 
 
 def _line(curve: Curve, index: int, plan: Layout) -> str:
-    path = "".join("M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in run) for run in plan.runs(curve))
-    return f'<path class="line c{index}"{_dash(index)} d="{path}"/>'
+    return f'<path class="line c{index}"{_dash(index)} d="{_path(plan.runs(curve))}"/>'
+
+
+def _path(runs: Iterable[Sequence[tuple[float, float]]]) -> str:
+    return "".join("M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in run) for run in runs)
 
 
 def _tooltip(part: Part, curve: Curve, plan: Layout) -> str:

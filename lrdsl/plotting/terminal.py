@@ -70,7 +70,7 @@ def render(
     caption = f"{y_axis.title} by {x_axis.title}"
     lines = [*_heading(curves, glyphs, width, colour), ""]
     if boundaries:
-        canvas.edges = {canvas.column(step) for curve in curves for step in curve.boundaries}
+        canvas.edges = {canvas.column(step) for curve in curves for step in (*curve.boundaries, *curve.moves)}
         lines += _names(curves, canvas, margin, colour)
     lines += [*canvas.lines(margin, colour), *_x_axis(canvas, margin)]
     lines.append(" " * margin + _paint(caption if unicode else caption.replace("×", "x"), DIM, colour))

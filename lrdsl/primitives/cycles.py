@@ -33,6 +33,7 @@ from lrdsl.program.expr import (
     floor,
     fresh,
     log,
+    maximum,
     power,
     round_index,
     round_start,
@@ -47,6 +48,8 @@ from lrdsl.program.stretch import Piece, Stretch, half_up
 START: Any = Derived("peak/25", lambda known: known["peak"] / 25.0)
 END: Any = Derived("start/10000", lambda known: known["start"] / 10_000.0)
 AS_UP: Any = Derived("up", lambda known: known["up"])
+SMALLEST = 2.0**-500
+"""A gain of rounds falls no further: after a thousand rounds a product of two rates, over base, would be 0 / 0."""
 
 
 @segment()
@@ -230,7 +233,10 @@ def _rounds(stage: Stage, times: float, body: Any, mult: int, gain: float) -> St
 
     def filled(value: Any, index: Any, local: Any, stretch: Any, short: Any) -> Any:
         symbols = {clock.payload: local, lost.payload: short, pace.payload: const(1) * stage.pace * stretch}
-        return substitute(value, symbols if gain == 1 else symbols | {growth.payload: power(gain, index)})
+        if gain == 1:
+            return substitute(value, symbols)
+        grown = power(gain, index)
+        return substitute(value, symbols | {growth.payload: maximum(grown, SMALLEST) if 0 < gain < 1 else grown})
 
     t = stage.clock - stage.begin if stage.begin else stage.clock
     if mult == 1:

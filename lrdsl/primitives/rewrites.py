@@ -39,7 +39,7 @@ def wsd(
         n: Length of the whole, in optimizer steps.
         warmup: Steps of the linear warm-up from 0 to base.
         decay: Steps of the decay at the end.
-        to: Learning rate at the end. Also written ``min``.
+        to: Learning rate at the end; ``prev`` in it is the rate on entering the whole. Also written ``min``.
         shape: ``linear``, ``cosine`` or ``one_minus_sqrt``.
 
     Example:

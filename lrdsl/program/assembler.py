@@ -8,20 +8,11 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from lrdsl.errors import ScheduleError
-from lrdsl.program.expr import Expr, postorder
+from lrdsl.program.expr import Expr
 from lrdsl.program.opcodes import NUMBER
-from lrdsl.program.program import CODE, STACK, Code, Machine, Program, Segment
+from lrdsl.program.program import CODE, STACK, Code, Machine, Program, Segment, too_large
 
 LEAVES = frozenset({"CONSTANT", "STEP", "STATE", "REPORT"})
-
-
-def too_large() -> ScheduleError:
-    """E0907: the limits that keep a Program small enough for a GPU block."""
-    limits = f"at most {STACK} stack slots and {CODE} instructions"
-    return ScheduleError(
-        "E0907", f"the schedule is too large once compiled: {limits}", hint="fewer operands or milestones"
-    )
 
 
 class Assembler:
@@ -96,36 +87,43 @@ class _Emission:
             self.walk(number)
 
     def number(self, root: Expr) -> int:
-        """The value number of `root`; equal subexpressions get the same one."""
-        for node in postorder(root):
-            if id(node) in self.numbers:
-                continue
-            operands = tuple(self.numbers[id(x)] for x in node.operands)
-            payload = struct.pack("<d", node.payload) if node.operation == "CONSTANT" else node.payload
-            key = (node.operation, payload, operands)
-            found = self.known.get(key)
-            if found is None:
-                found = self.known[key] = len(self.nodes)
-                self.nodes.append(node)
-                self.operands.append(operands)
-                self.uses.append(0)
-                for operand in operands:
-                    self.uses[operand] += 1
-            self.numbers[id(node)] = found
-        return self.numbers[id(root)]
+        """The value number of `root`; equal subexpressions get the same one. The walk is that of `postorder`."""
+        numbers, known = self.numbers, self.known
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            if id(node) not in numbers:
+                waiting = [x for x in node.operands if id(x) not in numbers]
+                if waiting:
+                    stack.extend(reversed(waiting))
+                    continue
+                operands = tuple([numbers[id(x)] for x in node.operands])
+                payload = struct.pack("<d", node.payload) if node.operation == "CONSTANT" else node.payload
+                found = known.setdefault((node.operation, payload, operands), len(known))
+                if found == len(self.nodes):
+                    self.nodes.append(node)
+                    self.operands.append(operands)
+                    self.uses.append(0)
+                    for operand in operands:
+                        self.uses[operand] += 1
+                numbers[id(node)] = found
+            stack.pop()
+        return numbers[id(root)]
 
     def walk(self, root: int) -> None:
         """Operands, then the operation; a stack of its own, as in `postorder`."""
-        todo = [(root, False)]
+        todo = [root]
         while todo:
-            number, ready = todo.pop()
-            if number in self.local:
+            number = todo.pop()
+            if number < 0:
+                self._compute(~number)
+            elif number in self.local:
                 self._load(number)
-            elif ready or not self.operands[number]:
+            elif not self.operands[number]:
                 self._compute(number)
             else:
-                todo.append((number, True))
-                todo.extend((operand, False) for operand in reversed(self.operands[number]))
+                todo.append(~number)  # once its operands are done
+                todo.extend(reversed(self.operands[number]))
 
     def _load(self, number: int) -> None:
         kept = self.local[number]
@@ -156,4 +154,5 @@ class _Emission:
     def put(self, operation: str, argument: int, growth: int) -> None:
         self.assembler.code.append((NUMBER[operation], argument))
         self.depth += growth
-        self.assembler.stack = max(self.assembler.stack, self.depth)
+        if self.depth > self.assembler.stack:
+            self.assembler.stack = self.depth

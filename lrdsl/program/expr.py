@@ -8,12 +8,17 @@ folded at once, by the very function that the evaluators run.
 
 import itertools
 import math
+import operator
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from lrdsl.program import elementary
 from lrdsl.program.arithmetic import FLOATS
 from lrdsl.program.opcodes import OPCODES
+from lrdsl.program.program import too_large
 
 
 class Expr:
@@ -92,6 +97,34 @@ Scalar = Expr | float
 STEP = Expr("STEP", (), "step")
 REPORT = Expr("REPORT")
 _FRESH = itertools.count()
+
+
+class _Budget(threading.local):
+    """Nodes that may still be made; outside of `bounded`, any number."""
+
+    left = math.inf
+
+
+_BUDGET = _Budget()
+
+
+@contextmanager
+def bounded(nodes: int) -> Iterator[None]:
+    """Refuse (E0907) to make or walk through more than so many nodes: a short text may ask for millions."""
+    outer = _BUDGET.left
+    _BUDGET.left = allowed = min(nodes, outer)
+    try:
+        yield
+    finally:
+        _BUDGET.left += outer - allowed
+
+
+def _spend(nodes: int) -> None:
+    _BUDGET.left -= nodes
+    if _BUDGET.left < 0:
+        raise too_large()
+
+
 _MEANING = {row.name: row.meaning for row in OPCODES if row.meaning is not None}
 
 
@@ -116,14 +149,18 @@ def state(slot: int) -> Expr:
 
 
 def _node(operation: str, *operands: Any) -> Expr:
-    nodes = tuple(x if isinstance(x, Expr) else const(x) for x in operands)
-    if all(x.operation == "CONSTANT" for x in nodes):
-        return const(_MEANING[operation](FLOATS, *(x.payload for x in nodes)))
-    simpler = _identity(operation, *nodes)
+    _spend(1)
+    nodes = tuple([x if isinstance(x, Expr) else const(x) for x in operands])
+    known = [x.payload for x in nodes if x.operation == "CONSTANT"]
+    if not known and operation != "SELECT":
+        return Expr(operation, nodes)
+    if len(known) == len(nodes):
+        return const(_MEANING[operation](FLOATS, *known))
+    simpler = _identity(operation, nodes)
     return Expr(operation, nodes) if simpler is None else simpler
 
 
-def _identity(operation: str, *nodes: Expr) -> Expr | None:
+def _identity(operation: str, nodes: tuple[Expr, ...]) -> Expr | None:
     """What an operation with a neutral operand comes to; exact for every float."""
     first, last = nodes[0], nodes[-1]
     if operation == "MUL" and first.constant == 1.0:
@@ -156,15 +193,24 @@ def apply(operation: str, *operands: Scalar) -> Any:
 def substitute(root: Expr, symbols: Mapping[str | int, Expr]) -> Expr:
     """`root` with symbols (and ``step``) replaced by name, state by slot; what becomes constant folds."""
     done: dict[int, Expr] = {}
-    for node in postorder(root):
-        found = node
-        if node.operation in ("SYMBOL", "STEP", "STATE") and node.payload in symbols:
-            found = symbols[node.payload]
-        elif node.operands:
-            operands = tuple(done[id(x)] for x in node.operands)
-            if any(new is not old for new, old in zip(operands, node.operands, strict=True)):
-                found = _node(node.operation, *operands)
-        done[id(node)] = found
+    stack = [root]
+    while stack:  # the walk of `postorder`
+        node = stack[-1]
+        if id(node) not in done:
+            found = node
+            if node.operands:
+                waiting = [x for x in node.operands if id(x) not in done]
+                if waiting:
+                    stack.extend(reversed(waiting))
+                    continue
+                operands = [done[id(x)] for x in node.operands]
+                if not all(map(operator.is_, operands, node.operands)):
+                    found = _node(node.operation, *operands)
+            elif node.operation in ("SYMBOL", "STEP", "STATE"):
+                found = symbols.get(node.payload, node)
+            done[id(node)] = found
+        stack.pop()
+    _spend(len(done))
     return done[id(root)]
 
 
@@ -179,14 +225,14 @@ def postorder(root: Expr) -> Iterator[Expr]:
     stack = [root]
     while stack:
         node = stack[-1]
-        waiting = [x for x in node.operands if id(x) not in seen]
-        if waiting and id(node) not in seen:
-            stack.extend(reversed(waiting))
-            continue
-        stack.pop()
         if id(node) not in seen:
+            waiting = [x for x in node.operands if id(x) not in seen]
+            if waiting:
+                stack.extend(reversed(waiting))
+                continue
             seen.add(id(node))
             yield node
+        stack.pop()
 
 
 # --- the vocabulary of formulas ------------------------------------------------------------------------------
@@ -301,9 +347,14 @@ def power(x: Scalar, y: Scalar, over: float = 1.0) -> Any:
     if base == 1.0:
         return const(1.0) if isinstance(y, Expr) else 1.0
     if base is not None and 0.0 < base < elementary.INF and isinstance(y, Expr) and y.constant is None:
-        high, low = elementary.divide(*elementary.log2_of(base), over)
-        return apply("POWER_OF", y, high, low)
+        return apply("POWER_OF", y, *_logarithm(base, over))
     return apply("POWER", x, y / over)
+
+
+@lru_cache(maxsize=256)
+def _logarithm(base: float, over: float) -> tuple[float, float]:
+    """``log2(base) / over`` as a double-double: the same factor stands in every piece of a schedule."""
+    return elementary.divide(*elementary.log2_of(base), over)
 
 
 def round_index(t: Scalar, length: Scalar, factor: Scalar) -> Any:

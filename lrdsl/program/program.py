@@ -8,6 +8,7 @@ on the host or on a device.
 import struct
 from dataclasses import dataclass
 
+from lrdsl.errors import ScheduleError
 from lrdsl.program.opcodes import OPCODES
 
 FOREVER = 2**63 - 1
@@ -18,7 +19,17 @@ STACK = 64
 """Numbers on the stack, and as many locals, at most."""
 CODE = 4096
 """Instructions at most."""
+NODES = 8 * CODE
+"""Nodes of formulas that may be made on the way to them, at most."""
 MAGIC = 0x324C5344524C  # "LRDSL2" as little-endian bytes
+
+
+def too_large() -> ScheduleError:
+    """E0907: the limits that keep a Program small enough for a GPU block."""
+    limits = f"at most {STACK} stack slots and {CODE} instructions"
+    return ScheduleError(
+        "E0907", f"the schedule is too large once compiled: {limits}", hint="fewer operands or milestones"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ SELECTs on that clock.
 """
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from lrdsl.program.assembler import too_large
 from lrdsl.program.expr import Expr, const, select, substitute
-from lrdsl.program.program import CODE, FOREVER
+from lrdsl.program.program import CODE, FOREVER, too_large
 
 
 def half_up(value: Fraction) -> int:
@@ -68,10 +68,9 @@ class Stretch:
 
     def at(self, begin: int) -> Piece:
         """The piece that holds step `begin`; past the end, the held value."""
-        for piece in self.pieces:
-            if piece.begin <= begin < piece.end:
-                return piece
-        return Piece(self.end, FOREVER, self.out, self.out, None)
+        if begin >= self.end:
+            return Piece(self.end, FOREVER, self.out, self.out, None)
+        return self.pieces[bisect_right(self.pieces, begin, key=lambda piece: piece.begin) - 1]
 
     def flatten(self, clock: Expr) -> Expr:
         """One formula for the whole stretch: a balanced tree of SELECTs on `clock`."""

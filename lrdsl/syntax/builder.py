@@ -1,22 +1,21 @@
-"""Nodes from what lark reduces, made while it parses: there is no tree of lark's own."""
+"""Nodes from what the parser reduces, made while it parses: there is no other tree."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lrdsl.errors import ScheduleError, Span
 from lrdsl.syntax import tree
+from lrdsl.syntax.lalr import Word
 from lrdsl.syntax.lexical_errors import MAX_WORD, too_long
-
-if TYPE_CHECKING:
-    from lark import Token
 
 LANGUAGE = 1
 MAX_STATEMENTS = 256
 MAX_ITEMS = 1024
+MAX_PARTS = 4096
 
 _NUMBER = re.compile(r"([0-9_.]+(?:[eE][+-]?[0-9]+)?)([kMBT]?)(.*)")
 _SUFFIXES = {"k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -43,12 +42,16 @@ class Builder:
 
     def stmts(self, children: list[Any]) -> tuple[Any, ...]:
         """``a; b; c``."""
+        return tuple(children)
+
+    def more_stmts(self, children: list[Any]) -> list[Any]:
+        """All statements but the first, so far."""
         return _bounded(children, MAX_STATEMENTS, "E0905", "statements")
 
     def let(self, children: list[Any]) -> tree.Let:
         """``let name = value``."""
         let, name, value = children
-        return tree.Let(str(name), value, span=_around(let, value), name_span=_span(name))
+        return tree.Let(name.text, value, span=_around(let, value), name_span=name.span)
 
     def assign(self, children: list[Any]) -> tree.Assign:
         """``target = value``."""
@@ -64,13 +67,13 @@ class Builder:
         """``name``, ``name[group]``, ``name["group"]`` or ``name[0]``."""
         name, group, bracket = children
         if group is None:
-            return tree.Target(str(name), span=_span(name))
-        return tree.Target(str(name), _group(group), span=_around(name, bracket))
+            return tree.Target(name.text, span=name.span)
+        return tree.Target(name.text, _group(group), span=_around(name, bracket))
 
     def compare(self, children: list[Any]) -> tree.Compare:
         """``left < right``."""
         left, op, right = children
-        return tree.Compare(str(op), left, right, span=_around(left, right), op_span=_span(op))
+        return tree.Compare(op.text, left, right, span=_around(left, right), op_span=op.span)
 
     def pipe(self, children: list[tree.Node]) -> tree.Pipe:
         """``left | right``."""
@@ -82,32 +85,36 @@ class Builder:
         parts = [part for child in children for part in (child.parts if isinstance(child, tree.Then) else (child,))]
         return tree.Then(tuple(parts), span=_around(children[0], children[-1]))
 
+    def more_seq(self, children: list[tree.Node]) -> list[tree.Node]:
+        """All parts of a sequence but the first, so far."""
+        return _bounded(children, MAX_PARTS, "E0902", "parts in one sequence")
+
     def binop(self, children: list[Any]) -> tree.Binary:
         """``left + right``."""
         left, op, right = children
-        return tree.Binary(str(op), left, right, span=_around(left, right), op_span=_span(op))
+        return tree.Binary(op.text, left, right, span=_around(left, right), op_span=op.span)
 
     def sign(self, children: list[Any]) -> tree.Node:
         """``-operand``, or ``+operand``, which is the operand."""
         op, operand = children
         span = _around(op, operand)
-        return tree.Negate(operand, span=span) if op == "-" else replace(operand, span=span)
+        return tree.Negate(operand, span=span) if op.text == "-" else replace(operand, span=span)
 
     def paren(self, children: list[Any]) -> tree.Node:
         """``(inner)``: the inner node, with carets under the parentheses too."""
         left, inner, right = children
         return replace(inner, span=_around(left, right))  # type: ignore[no-any-return]
 
-    def name(self, children: list[Token]) -> tree.Name:
+    def name(self, children: list[Word]) -> tree.Name:
         """A name that stands for a value."""
         (name,) = children
-        return tree.Name(str(name), span=_span(name))
+        return tree.Name(name.text, span=name.span)
 
     def call(self, children: list[Any]) -> tree.Call:
         """``function(arguments)``."""
         function, arguments, bracket = children
         span = _around(function, bracket)
-        return tree.Call(str(function), arguments or (), span=span, function_span=_span(function))
+        return tree.Call(function.text, arguments or (), span=span, function_span=function.span)
 
     def args(self, children: list[tree.Argument]) -> tuple[tree.Argument, ...]:
         """The arguments of a call: positional ones, then named ones."""
@@ -118,12 +125,16 @@ class Builder:
             elif named is not None:
                 hint = f"it belongs before `{named}=`"
                 raise ScheduleError("E0207", "a positional argument follows a named one", argument.span, hint)
+        return tuple(children)
+
+    def more_args(self, children: list[tree.Argument]) -> list[tree.Argument]:
+        """All arguments but the first, so far."""
         return _bounded(children, MAX_ITEMS, "E0906", "arguments in one call")
 
     def kwarg(self, children: list[Any]) -> tree.Argument:
         """``name=value``."""
         name, value = children
-        return tree.Argument(value, str(name), span=_around(name, value))
+        return tree.Argument(value, name.text, span=_around(name, value))
 
     def posarg(self, children: list[tree.Node]) -> tree.Argument:
         """An argument without a name."""
@@ -137,13 +148,19 @@ class Builder:
 
     def items(self, children: list[tree.Node]) -> tuple[tree.Node, ...]:
         """What stands inside ``[...]``."""
+        return tuple(children)
+
+    def more_items(self, children: list[tree.Node]) -> list[tree.Node]:
+        """All entries but the first, so far."""
         return _bounded(children, MAX_ITEMS, "E0906", "entries in one list")
 
-    def NUMBER(self, token: Token) -> tree.Number:
+    def NUMBER(self, word: Word) -> tree.Number:
         """A number, exact, with its suffix multiplied in."""
-        text, span = str(token), _span(token)
+        text, span = word.text, word.span
         if len(text) > MAX_WORD:
             raise too_long("number", text, span)
+        if text.isdigit():  # most are: no exponent, so no double too far
+            return tree.Number(Fraction(int(text)), "", text, span=span)
         digits, suffix, unit = _NUMBER.fullmatch(text).groups()  # type: ignore[union-attr]
         value = Fraction(digits.replace("_", "")) * _SUFFIXES.get(suffix, 1)
         try:
@@ -154,38 +171,33 @@ class Builder:
             raise ScheduleError("E0105", f"`{text}` is {too} than a double can hold", span, _EXTREME[too])
         return tree.Number(value, unit, text, span=span)
 
-    def STRING(self, token: Token) -> tree.String:
+    def STRING(self, word: Word) -> tree.String:
         """A string, without its quotes."""
-        return tree.String(token[1:-1], span=_span(token))
+        return tree.String(word.text[1:-1], span=word.span)
 
-    def TRUE(self, token: Token) -> tree.Flag:
+    def TRUE(self, word: Word) -> tree.Flag:
         """``true``."""
-        return tree.Flag(True, span=_span(token))
+        return tree.Flag(True, span=word.span)
 
-    def FALSE(self, token: Token) -> tree.Flag:
+    def FALSE(self, word: Word) -> tree.Flag:
         """``false``."""
-        return tree.Flag(False, span=_span(token))
+        return tree.Flag(False, span=word.span)
 
-    def REST(self, token: Token) -> tree.Rest:
+    def REST(self, word: Word) -> tree.Rest:
         """``rest``."""
-        return tree.Rest(span=_span(token))
-
-
-def _span(token: Any) -> Span:
-    return token.start_pos, token.end_pos
+        return tree.Rest(span=word.span)
 
 
 def _around(first: Any, last: Any) -> Span:
-    """From the start of ``first`` to the end of ``last``; each is a node or a token."""
-    start = first.span[0] if isinstance(first, tree.Node) else first.start_pos
-    end = last.span[1] if isinstance(last, tree.Node) else last.end_pos
-    return start, end
+    """From the start of ``first`` to the end of ``last``; each is a node or a word."""
+    return first.span[0], last.span[1]
 
 
-def _bounded(nodes: list[Any], limit: int, code: str, what: str) -> tuple[Any, ...]:
-    if len(nodes) > limit:
-        raise ScheduleError(code, f"more than {limit} {what}", nodes[limit].span)
-    return tuple(nodes)
+def _bounded(more: list[Any], limit: int, code: str, what: str) -> list[Any]:
+    """What follows the first of at most `limit`: refused at once, not when all of it has been read."""
+    if len(more) >= limit:
+        raise ScheduleError(code, f"more than {limit} {what}", more[-1].span)
+    return more
 
 
 def _group(index: Any) -> str | int:
@@ -194,4 +206,4 @@ def _group(index: Any) -> str | int:
         if index.unit or index.value.denominator != 1:
             raise ScheduleError("E0312", f"a group's index must be a whole number, got `{index.text}`", index.span)
         return int(index.value)
-    return index.value if isinstance(index, tree.String) else str(index)
+    return index.value if isinstance(index, tree.String) else index.text

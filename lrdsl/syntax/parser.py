@@ -1,20 +1,19 @@
-"""Text to tree. Whatever lark has to say about a text is said again in the words of the language."""
+"""Text to tree, or what is wrong with the text in the words of the language."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from lrdsl.errors import ScheduleError
 from lrdsl.syntax import tables
 from lrdsl.syntax.builder import Builder
+from lrdsl.syntax.lalr import MisplacedError, Parser, UnreadableError, Word
 from lrdsl.syntax.lexical_errors import MAX_DEPTH, check_brackets, unreadable
 from lrdsl.syntax.syntax_errors import misplaced
+from lrdsl.syntax.tables import END
 from lrdsl.syntax.tree import Node, Script, children
-
-if TYPE_CHECKING:
-    from lark import Lark, Token
 
 MAX_CHARACTERS = 65536
 
@@ -47,31 +46,25 @@ def parse(text: str) -> Script:
 
 
 def _parse(text: str) -> Script:
-    from lark import UnexpectedCharacters, UnexpectedToken
-
     try:
-        return cast(Script, _lark().parse(text))
-    except UnexpectedCharacters as error:
-        raise unreadable(text, cast(int, error.pos_in_stream)) from None
-    except UnexpectedToken as error:
-        words = _words(text)
-        ended = error.token.type == "$END"
-        raise misplaced(text, words, None if ended else error.token.start_pos) from None
+        return cast(Script, _parser().parse(text))
+    except UnreadableError as error:
+        raise unreadable(text, error.at) from None
+    except MisplacedError as error:
+        raise misplaced(text, _words(text), None if error.word.kind == END else error.word.span[0]) from None
 
 
 @cache
-def _lark() -> Lark:
+def _parser() -> Parser:
     """The parser, made on first use."""
-    return tables.load(Builder())
+    return Parser(tables.load(), Builder())
 
 
-def _words(text: str) -> list[Token]:
+def _words(text: str) -> list[Word]:
     """The words of ``text``, up to the first character that starts none."""
-    from lark import UnexpectedCharacters
-
-    words: list[Token] = []
-    with suppress(UnexpectedCharacters):  # the misplaced word stands before it
-        for word in _lark().lex(text):
+    words: list[Word] = []
+    with suppress(UnreadableError):  # the misplaced word stands before it
+        for word in _parser().words(text):
             words.append(word)  # one by one, to keep those before the exception
     return words
 

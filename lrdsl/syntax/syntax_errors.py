@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from lrdsl.errors import ScheduleError, Span
+from lrdsl.syntax.lalr import Word
 
 CODE = "E0103"
 _VALUES = frozenset({"NAME", "NUMBER", "STRING", "TRUE", "FALSE", "REST"})
@@ -31,15 +31,6 @@ _NOT_A_WORD = {
 """Words of other languages, and what they are here."""
 
 
-class Word(Protocol):
-    """A lark token, as far as it matters here."""
-
-    type: str
-    value: str
-    start_pos: int | None
-    end_pos: int | None
-
-
 @dataclass(frozen=True, slots=True)
 class _Place:
     """The words of a text and the index of the one that cannot stand where it does (or of the end)."""
@@ -51,51 +42,51 @@ class _Place:
     def word(self, offset: int = 0) -> str:
         """The word ``offset`` away, or nothing."""
         at = self.index + offset
-        return self.words[at].value if 0 <= at < len(self.words) else ""
+        return self.words[at].text if 0 <= at < len(self.words) else ""
 
     def kind(self, offset: int = 0) -> str:
         """The kind of that word, or nothing."""
         at = self.index + offset
-        return self.words[at].type if 0 <= at < len(self.words) else ""
+        return self.words[at].kind if 0 <= at < len(self.words) else ""
 
     def enclosing(self) -> str:
         """What holds this place: ``""`` (nothing), ``"["``, ``"("``, ``"group"``, or the name of a call."""
         closed = 0
         for at in range(self.index - 1, -1, -1):
-            if self.words[at].value in (")", "]"):
+            if self.words[at].text in (")", "]"):
                 closed += 1
-            elif self.words[at].value in ("(", "["):
+            elif self.words[at].text in ("(", "["):
                 if not closed:
-                    bracket, named = self.words[at].value, at > 0 and self.words[at - 1].type == "NAME"
-                    return bracket if not named else "group" if bracket == "[" else self.words[at - 1].value
+                    bracket, named = self.words[at].text, at > 0 and self.words[at - 1].kind == "NAME"
+                    return bracket if not named else "group" if bracket == "[" else self.words[at - 1].text
                 closed -= 1
         return ""
 
     def operand(self, at: int, direction: int) -> str:
         """The value that ends (direction -1) or starts (+1) at word ``at``, shortened if it is long."""
         first = last = at
-        if direction < 0 and self.words[at].value in (")", "]"):
+        if direction < 0 and self.words[at].text in (")", "]"):
             first = self._partner(at, -1)
-            if first and self.words[first - 1].type == "NAME":
+            if first and self.words[first - 1].kind == "NAME":
                 first -= 1
         if direction > 0:
-            opens = at + 1 if self.words[at].type == "NAME" else at
-            if opens < len(self.words) and self.words[opens].value == "(":
+            opens = at + 1 if self.words[at].kind == "NAME" else at
+            if opens < len(self.words) and self.words[opens].text == "(":
                 last = self._partner(opens, +1)
-        start, end = self.words[first].start_pos, self.words[last].end_pos
+        start, end = self.words[first].span[0], self.words[last].span[1]
         whole = " ".join(self.text[start:end].split())
         if len(whole) <= _LONGEST_SHOWN:
             return whole
-        head = self.words[first].value[:_LONGEST_SHOWN]
+        head = self.words[first].text[:_LONGEST_SHOWN]
         return {"(": "(...)", "[": "[...]"}.get(head, f"{head}(...)" if last > first else f"{head}...")
 
     def _partner(self, at: int, direction: int) -> int:
         """The bracket that matches the one at word ``at``."""
         depth = 0
         while 0 <= at < len(self.words):
-            if self.words[at].value in ("(", "["):
+            if self.words[at].text in ("(", "["):
                 depth += direction
-            elif self.words[at].value in (")", "]"):
+            elif self.words[at].text in (")", "]"):
                 depth -= direction
             if not depth:
                 return at
@@ -105,16 +96,15 @@ class _Place:
 
 def misplaced(text: str, words: Sequence[Word], at: int | None) -> ScheduleError:
     """The error for the word that starts at ``at``, or for the end of the text if that is None."""
-    index = len(words) if at is None else next(i for i, word in enumerate(words) if word.start_pos == at)
+    index = len(words) if at is None else next(i for i, word in enumerate(words) if word.span[0] == at)
     place = _Place(text, words, index)
     if index == len(words):
-        end = words[-1].end_pos or 0
+        end = words[-1].span[1]
         return ScheduleError(CODE, "unexpected end", (end, end), _after(place) or _unfinished(place))
-    span = (words[index].start_pos or 0, words[index].end_pos or 0)
+    span = words[index].span
     for word in words[max(0, index - 1) : index + 1]:
-        if word.value in _NOT_A_WORD and place.kind() in _VALUES:
-            span = (word.start_pos or 0, word.end_pos or 0)
-            return ScheduleError(CODE, f"unexpected `{word.value}`", span, _NOT_A_WORD[word.value])
+        if word.text in _NOT_A_WORD and place.kind() in _VALUES:
+            return ScheduleError(CODE, f"unexpected `{word.text}`", word.span, _NOT_A_WORD[word.text])
     if _ends_value(place) and (place.kind() in _VALUES or place.word() == "("):
         left, right = place.operand(index - 1, -1), place.operand(index, +1)
         return ScheduleError(CODE, f"`{left}` and `{right}` stand side by side", span, _between(place, left, right))

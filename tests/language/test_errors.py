@@ -54,6 +54,14 @@ def test_tabs_stay_tabs_and_controls_do_not_reach_the_terminal():
     assert lines[2:] == ["1 | \t\ufffd$", "  | \t ^"]
 
 
+def test_messages_hints_and_sources_are_printable_too():
+    error = ScheduleError("E0213", "`\x1b[2J` is \ud800 set", (0, 1), "\r`\x07`", "lr", "\udce9.yaml")
+    for shown in (str(error), str(error.within("lr"))):
+        assert shown.startswith("E0213: `\ufffd[2J` is \ufffd set\n  --> \ufffd.yaml\n")
+        assert shown.endswith(" \ufffd`\ufffd`")
+    assert str(ScheduleError("E0213", "\x1b", None, "\x07")) == "E0213: \ufffd (\ufffd)"
+
+
 def test_an_empty_span_has_one_caret_after_the_text():
     assert str(ScheduleError("E0103", "unexpected end", (6, 6), text="a + b ")).endswith("1 | a + b\n  |       ^")
 

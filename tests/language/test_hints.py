@@ -10,9 +10,8 @@ from lrdsl.language.foreign import ADVICE, CALLED, NAMES, RECIPES
 from lrdsl.language.hints import nearest, suggestion
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from tests.language.corpus import CONTEXT
-from tests.language.test_semantic_messages import LATER, waits
 
-FUNCTIONS = sorted({*SEGMENTS, *MODIFIERS, *LATER, "max", "min", "clamp"})
+FUNCTIONS = sorted({*SEGMENTS, *MODIFIERS, "max", "min", "clamp"})
 ARGUMENTS = {
     "warmup": "n from to shape",
     "constant": "value n",
@@ -349,8 +348,6 @@ RECOMMENDED = {*RECIPES.values(), *re.findall("`(.+?)`", " ".join(ADVICE.values(
 
 @pytest.mark.parametrize("text", sorted(text for text in RECOMMENDED if "(" in text))
 def test_what_is_recommended_compiles(text):
-    if waits(text):
-        pytest.skip("it calls what is still to come")
     assert lrdsl.compile(text, **CONTEXT, bases={"lr[head]": 1e-3, "momentum": 0.9}).targets
 
 
