@@ -238,7 +238,7 @@ def body(place: Place, index: int, begin: int = 0) -> Place:
     """Round `index` of `repeat` or `cycle`, which begins at `begin` of it: a clock of its own, t / mult**index."""
     a = arguments(place)
     gain, stretch = a.number("gain", 0) ** index, multiple(a) ** index
-    if gain and not 1e-250 < gain < 1e250:
+    if gain and not 1e-150 < gain < 1e150:  # their products would leave the doubles
         raise BeyondDoublesError
     clock = Clock(place.clock.step(place.first + begin), place.clock.stretch * stretch, nested=True)
     return place.at(
