@@ -105,9 +105,9 @@ def greedy(a: Arguments, reports: Reports, v: Real, step: Real) -> Real:
             bad, good = bad + 1, 0
         scaled = float(base) * float(power(factor, mp.mpf(k)))
         if good > patience:
-            k, warm, good = (k - 1 if scaled < high else k), warmup, 0
+            k, warm, good = (k - 1 if scaled < float(high) else k), warmup, 0
         elif bad > patience:
-            k, cool, bad = (k + 1 if scaled > low else k), cooldown, 0
+            k, cool, bad = (k + 1 if scaled > float(low) else k), cooldown, 0
     return least(greatest(v * power(factor, mp.mpf(k)), least(v, low)), greatest(v, high))
 
 

@@ -128,10 +128,10 @@ def noam(a: Arguments, t: Fraction, n: int | float) -> Real:
 
 
 def onecycle(a: Arguments, t: Fraction, n: int | float) -> Real:
-    peak, up = a.rate("peak"), mp.mpf(float(a.ratio("up")) * n)
+    peak, up = a.rate("peak"), a.ratio("up") * n
     start = a.rate("start") if a.has("start") else peak / 25
     stop = a.rate("end") if a.has("end") else start / 10000
-    if up <= 1:
+    if float(up) <= 1:
         raise InvalidTextError("E0601")
     shape = shapes(a, "linear", "cosine")
     top, x = up - 1, real(t)
