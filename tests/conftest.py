@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no limit of time for one: machines are shared.
+settings.register_profile("lrdsl", deadline=None, derandomize=True)
+settings.load_profile("lrdsl")
 
 NEEDS_A_GPU = ("needs", "gpu")
 GPU_TESTS_ALONE = "gpu"

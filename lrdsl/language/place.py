@@ -84,15 +84,14 @@ class Place:
         """The first step."""
         return half_up(self.position)
 
-    def now(self, step: int) -> Expr:
-        """The schedule's own clock when this clock shows `step`."""
-        return const(step) if self.clock is STEP else STEP - (self.clock - step) * self.pace
+    def now(self, step: Any) -> Expr:
+        """The schedule's own clock when this clock shows `step`, a plain or a traced whole number."""
+        shown = step if isinstance(step, Expr) else const(step)
+        return shown if self.clock is STEP else STEP - (self.clock - shown) * self.pace
 
     def at(self, value: Expr, step: Any) -> Expr:
         """`value` when this clock shows `step`, a plain or a traced whole number."""
-        shown = step if isinstance(step, Expr) else const(step)
-        own = shown if self.clock is STEP else STEP - (self.clock - shown) * self.pace
-        symbols = {"step": own, self.clock.payload: shown}
+        symbols = {"step": self.now(step), self.clock.payload: step if isinstance(step, Expr) else const(step)}
         if self.lost is not ON_TIME:
             symbols[self.lost.payload] = ON_TIME
         return substitute(value, symbols)

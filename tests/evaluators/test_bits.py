@@ -70,7 +70,7 @@ def assert_same(program: Program, backend: str, steps: array[int]) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=PROGRAMS, deadline=None, derandomize=PROGRAMS == 2000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=PROGRAMS, derandomize=PROGRAMS == 2000, suppress_health_check=list(HealthCheck))
 @given(program=programs(), seed=st.integers(0, 2**32))
 def test_random_programs(program: Program, seed: int, backend: str) -> None:
     steps = steps_of(program, STEPS, seed)

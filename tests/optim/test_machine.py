@@ -328,7 +328,7 @@ LIFE = {"kind": KINDS, "birth": st.integers(0, 2**31), "rounds": ROUNDS}
 
 
 def lives(count: int) -> settings:
-    return settings(max_examples=LIVES or count, deadline=None, derandomize=not LIVES)
+    return settings(max_examples=LIVES or count, derandomize=not LIVES)
 
 
 @given(**LIFE)

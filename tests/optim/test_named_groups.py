@@ -382,7 +382,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tree=TREES, data=st.data())
 def test_any_model_is_partitioned(tree: nn.Module, data: st.DataObject) -> None:
     model = nn.ModuleDict({"a": tree, "b": nn.Linear(1, 1)})

@@ -28,7 +28,7 @@ def written(**arguments):
     return ", ".join(f"{name}={x!r}" if isinstance(x, float) else f"{name}={x}" for name, x in shown.items())
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     trace=TRACES,
     spike=st.sampled_from([None, 1.5, 3.0]),
@@ -55,7 +55,7 @@ def test_guard_is_the_model(trace, spike, window, factor, recover, floor, nonfin
             assert at < 0 or schedule.lr(at) == pytest.approx(wanted, rel=1e-12), (at, model.events)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(
     st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=12),
     st.floats(1e-3, 1e3),

@@ -76,7 +76,7 @@ def test_a_good_program_passes() -> None:
 
 
 @pytest.mark.skipif(evaluators.native.extension() is None, reason="not run: no extension")
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(st.data())
 def test_mutated_bytes_never_crash(data: st.DataObject) -> None:
     """Whatever the C++ verifier lets in runs to its end inside its bounds."""

@@ -28,7 +28,7 @@ def packed(schedule):
     return {key: track.program.pack() for key, track in schedule.tracks.items()}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts)
 def test_the_canonical_text_is_the_same_schedule(text):
     schedule = compiled(text)
@@ -37,7 +37,7 @@ def test_the_canonical_text_is_the_same_schedule(text):
     assert packed(again) == packed(schedule)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(texts, st.randoms(use_true_random=False))
 def test_blanks_and_comments_mean_nothing(text, rng):
     schedule = compiled(text)
@@ -50,7 +50,7 @@ def test_blanks_and_comments_mean_nothing(text, rng):
     assert packed(compiled(loose)) == packed(schedule)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts, st.lists(st.integers(0, 50_000), max_size=20))
 def test_rates_are_finite_and_not_negative(text, steps):
     schedule = compiled(text)
@@ -59,7 +59,7 @@ def test_rates_are_finite_and_not_negative(text, steps):
         assert np.isfinite(values).all() and (values >= 0).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(texts, st.lists(st.floats(), max_size=40), st.integers(0, 20_000))
 def test_reports_never_raise_a_rate(text, reports, step):
     schedule = compiled(text)
@@ -70,7 +70,7 @@ def test_reports_never_raise_a_rate(text, reports, step):
     assert 0 <= schedule.lr(step) <= before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ending, ending)
 def test_a_sequence_is_its_parts_one_after_another(left, right):
     one, both = compiled(left), compiled(f"({left}) >> ({right})")
@@ -79,7 +79,7 @@ def test_a_sequence_is_its_parts_one_after_another(left, right):
     assert [(row.begin, row.end) for row in both.segments()[:count]] == [(row.begin, row.end) for row in one.segments()]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ending, ending, st.lists(st.integers(0, 30_000), max_size=10))
 def test_combinations_are_pointwise(left, right, steps):
     a, b = compiled(left), compiled(right)
