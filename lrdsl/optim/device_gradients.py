@@ -35,7 +35,7 @@ class DeviceGradients:
         """Put gradients at these places into the schedule's own tables."""
         schedule, table = self._schedule, self._table(places)
         tables, upload = schedule.tables, schedule.accelerator.upload
-        shape = (table["place"] > 1).tobytes(), table["dtype"].tobytes(), schedule.rows.table["n"].tobytes()
+        shape = (np.minimum(table["place"], 2).tobytes(), self._kinds().tobytes(), schedule.rows.table["n"].tobytes())
         if shape != self._shape:
             chunks = self._share_out(table, tables)
             if self._chunks.nbytes < chunks.nbytes:
@@ -67,6 +67,11 @@ class DeviceGradients:
         table["dtype"] = np.where(rows["flags"] & GRAD_FLOAT32, NUMBERS[torch.float32], rows["dtype"])
         return table
 
+    def _kinds(self) -> Any:
+        """What each row is made of: its dtype, whether it has a master, whether its gradient is wider."""
+        rows = self._schedule.rows.table
+        return np.stack([rows["dtype"], rows["master"] != 0, rows["flags"] & GRAD_FLOAT32])
+
     def _share_out(self, table: Any, tables: Tables) -> Any:
         """The chunks of these gradients; their number and length go into the argument of the launch."""
         schedule, rows = self._schedule, self._schedule.rows.table
@@ -78,9 +83,7 @@ class DeviceGradients:
         tables.n_chunks, tables.length, tables.n_partials = count, length, partials
         tables.partials = schedule.partials(partials)
         active = table["place"] != 0
-        kinds = np.unique(
-            np.stack([rows["dtype"], rows["master"] != 0, rows["flags"] & GRAD_FLOAT32])[:, active], axis=1
-        )
+        kinds = np.unique(self._kinds()[:, active], axis=1)
         self.formats = 0
         for dtype, master, wide in kinds.T.tolist():
             self.formats |= self._module.format_of(dtype, bool(master), bool(wide))

@@ -46,6 +46,17 @@ def make(kind: str, backend: str = "emulated", **options: Any) -> Any:
     return KINDS[kind].ours(groups, backend=backend, **options)
 
 
+def test_the_kernel_is_chosen_for_every_row_that_takes_part():
+    empty = Parameter(torch.ones(0))  # its gradient comes later, and lies nowhere
+    params = [Parameter(torch.ones(4, dtype=torch.float64)), empty]
+    optimizer = lrdsl.AdamW(params, schedule="hold()", backend="emulated")
+    for p in params:
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    optimizer.sync()
+    assert optimizer.clock == 2
+
+
 def handle(optimizer: Any) -> Any:
     return optimizer._device.accelerator.handle
 
