@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import reduce
 
-from lrdsl.language.foreign import ADVICE, CALLED, NAMES, RECIPES
+from lrdsl.language.foreign import ADVICE, CALLED, NAMES, RATES, RECIPES
+from lrdsl.language.printer import render
+from lrdsl.syntax import tree
 
+Given = Sequence[tuple[str, tree.Node]]
+"""Arguments of a call by the name they have, which is empty if they have none."""
 _SIMILARITY = 0.6
 _SHORTEST_PREFIX = 3
+_LONGEST = 60
+_FIELD = re.compile(r"\{([^|{}]+)\|([^{}]*)\}")
 
 
-def suggestion(word: str, candidates: Iterable[str], within: str = "") -> str | None:
+def suggestion(word: str, candidates: Iterable[str], within: str = "", given: Given = ()) -> str | None:
     """A hint for a word that is not known: did you mean ...?
 
     Args:
         word: What was written.
         candidates: What could have been written.
         within: The function whose argument it is, if it is one.
+        given: The arguments of the call; `word`'s own value is named ``value``.
 
     Returns:
         What another library's word means here: one of ``candidates``, a schedule that does the same, or advice. Else
-        the nearest of ``candidates``, by spelling, then by prefix. None if nothing is near.
+        the nearest of ``candidates``, by prefix, then by spelling. None if nothing is near.
 
     Example:
         >>> suggestion("eta_min", ["n", "to", "from"])
@@ -30,12 +39,15 @@ def suggestion(word: str, candidates: Iterable[str], within: str = "") -> str | 
         'write `warmup(500) >> linear(rest)`'
     """
     known, folded = list(candidates), word.lower()
+    if rate := _rate(folded, known, within, given):
+        return rate
     if ours := _foreign(folded, known, within):
         return f"did you mean `{ours}`?"
-    if not within and folded in RECIPES:
-        return f"write `{RECIPES[folded]}`"
+    if not within and (recipe := RECIPES.get(folded)):
+        text, exact = filled(recipe, given)
+        return f"write `{text}`" if exact else f"such as `{text}`"
     if within and (advice := ADVICE.get(f"{within}.{folded}") or ADVICE.get(folded)):
-        return advice
+        return filled(advice, [pair for pair in given if pair[0] == "value"])[0]
     close = _near(folded, known)
     return f"did you mean `{close}`?" if close else None
 
@@ -53,6 +65,63 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     return _foreign(folded, known, "") or _near(folded, known)
 
 
+def filled(recipe: str, given: Given = ()) -> tuple[str, bool]:
+    """A text of the tables with the numbers of a call in its fields.
+
+    Returns:
+        The text, and whether all that was given is in it.
+
+    Example:
+        >>> filled("cycle(cosine({T_0|1000}), mult={T_mult|1})")
+        ('cycle(cosine(1000), mult=1)', True)
+    """
+    named = {name.lower(): node for name, node in given if name}
+    unnamed = [node for name, node in given if not name]
+    left = len(given)
+
+    def field(match: re.Match[str]) -> str:
+        nonlocal left
+        names, default = match[1].lower().split(), match[2]
+        if names[0] == "...":
+            joined = _joined(names[1], unnamed)
+            left = 0 if joined and not named else left
+            return joined or default
+        node = next((named[name] for name in names if name in named), None)
+        if node is None and unnamed:
+            node = unnamed.pop(0)
+        if not isinstance(node, tree.Number):
+            return default
+        left -= 1
+        return node.text
+
+    return _FIELD.sub(field, recipe), not left
+
+
+def _joined(op: str, nodes: Sequence[tree.Node]) -> str:
+    """Schedules with ``op`` between them, or nothing if there are not two or they are long."""
+    if len(nodes) == 1 and isinstance(nodes[0], tree.Items):
+        nodes = nodes[0].items
+    if len(nodes) < 2:
+        return ""
+    whole = tree.Then(tuple(nodes)) if op == ">>" else reduce(lambda a, b: tree.Binary(op, a, b), nodes)
+    text = render(whole)
+    return text if len(text) <= _LONGEST else ""
+
+
+def _rate(word: str, known: list[str], within: str, given: Given) -> str | None:
+    """A factor of another library as the rate that it makes of base or of the peak."""
+    recipe = RATES.get(f"{within}.{word}") or RATES.get(word)
+    names, _, rate = (recipe or "").partition("=")
+    ours = next((name for name in names.split() if name in known), None)
+    if ours is None:
+        return None
+    fields = {name for match in _FIELD.finditer(rate) for name in match[1].split()}
+    used = [(name, node) for name, node in given if name in fields]
+    plain = all(isinstance(node, tree.Number) and (name != "value" or not node.unit) for name, node in used)
+    text = f"{ours}={filled(rate, used if plain else ())[0]}"
+    return f"write `{text}`" if plain else f"a rate is needed, such as `{text}`"
+
+
 def _foreign(word: str, known: list[str], within: str) -> str | None:
     """Another library's word comes first: ``steps`` is nearer to `step` by its letters, yet means `multistep`."""
     meanings = CALLED.get(f"{within}.{word}") or NAMES.get(word, "")
@@ -60,11 +129,13 @@ def _foreign(word: str, known: list[str], within: str) -> str | None:
 
 
 def _near(word: str, known: list[str]) -> str | None:
+    """A prefix says more than letters in common: ``lin`` is `linear`, though `min` is nearer."""
     folded = {candidate.lower(): candidate for candidate in known}
+    prefixes = [small for small in folded if _is_prefix(word, small)]
+    if prefixes:
+        return folded[min(prefixes, key=lambda small: abs(len(small) - len(word)))]
     spelled = get_close_matches(word, folded, n=1, cutoff=_SIMILARITY)
-    if spelled:
-        return folded[spelled[0]]
-    return next((name for small, name in folded.items() if _is_prefix(word, small)), None)
+    return folded[spelled[0]] if spelled else None
 
 
 def _is_prefix(word: str, candidate: str) -> bool:
