@@ -9,6 +9,8 @@ from lrdsl.language.bound import Argued, Bound, Length
 from lrdsl.language.context import UNIT_KEYWORDS
 from lrdsl.language.formula import trace
 from lrdsl.language.hints import suggestion
+from lrdsl.language.misordered import misordered
+from lrdsl.language.outside import in_argument
 from lrdsl.language.printer import render
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, describe, number, shown
 from lrdsl.primitives.signature import INF, Kind, Parameter, Primitive
@@ -16,12 +18,14 @@ from lrdsl.program.expr import const
 from lrdsl.program.program import STEPS
 from lrdsl.program.stretch import half_up
 from lrdsl.syntax import tree
+from lrdsl.syntax.lexical_errors import is_number
 
 if TYPE_CHECKING:
     from lrdsl.language.binder import Binder
 
 _STEPS_KIND = Kind("steps")
 _TWO_ENDS = "`n` is the length, `until` the step at which it ends"
+_NUMERIC = frozenset({"E0301", "E0302", "E0303", "E0312"})
 _LONG = 60
 """Of a list of arguments: it is left out where a hint names the one that was meant."""
 
@@ -31,7 +35,10 @@ def bind_arguments(binder: "Binder", node: tree.Call, primitive: Primitive) -> t
 
     Raises:
         Reported: Some are wrong.
+        ScheduleError: They stand in another order than the primitive's, or without the brackets of a list.
     """
+    if error := misordered(node, primitive, binder):
+        raise error
     errors, before = binder.errors, binder.errors.failures
     given, until = _match(binder, node, primitive)
     matched = errors.failures == before
@@ -108,7 +115,9 @@ def _parameter(node: tree.Call, primitive: Primitive, index: int, argument: tree
 
 def _unknown(node: tree.Call, primitive: Primitive, argument: tree.Argument) -> ScheduleError:
     names = [p.name for p in primitive.parameters]
-    hint = suggestion(argument.name or "", [*names, *primitive.aliases], node.function)
+    given = [(p.name, a.value) for p, a in zip(primitive.parameters, node.arguments, strict=False) if a.name is None]
+    given += [("value" if other is argument else other.name, other.value) for other in node.arguments if other.name]
+    hint = suggestion(argument.name or "", [*names, *primitive.aliases], node.function, given)
     takes = f"; it takes {', '.join(names)}" if names else "; it takes none"
     if hint and len(takes) > _LONG:
         takes = ""
@@ -127,7 +136,7 @@ def _length(
         return _until(binder, until)
     if argument is None:  # if it is required, that is said by the caller
         return Length("inf")
-    value = binder.bind(argument.value)
+    value = _plain(binder, argument.value, "steps")
     if value == Open("inf"):
         if parameter.default == INF:
             return Length("inf")
@@ -146,9 +155,16 @@ def _until(binder: "Binder", argument: tree.Argument) -> Length:
     if binder.repeating:
         message = "`until` has no meaning inside `repeat` and `cycle`: every round has its own clock"
         raise ScheduleError("E0407", message, argument.span, "give the length in steps: `n=1000`")
-    value = binder.bind(argument.value)
+    value = _plain(binder, argument.value, "steps")
     parameter = Parameter("until", "until", _STEPS_KIND, None)
     return Length("until", _Conversion(binder, None, parameter, argument.value).steps(value))
+
+
+def _plain(binder: "Binder", node: tree.Node, kind: str) -> Any:
+    """What stands in an argument, which is no formula."""
+    if error := in_argument(node, kind, binder):
+        raise error
+    return binder.bind(node)
 
 
 class _Conversion:
@@ -163,6 +179,8 @@ class _Conversion:
         self.called = f"`{parameter.name}` of `{call.function}`" if call else f"`{parameter.name}`"
 
     def fail(self, code: str, message: str, hint: str | None = None) -> ScheduleError:
+        if code in _NUMERIC and isinstance(self.node, tree.String) and is_number(self.node.value):
+            hint = f"write `{self.node.value}`, without the quotes"
         return ScheduleError(code, f"{self.called} {message}", self.span, hint)
 
     def convert(self, *, ends: bool) -> Any:
@@ -188,7 +206,7 @@ class _Conversion:
         written = self.node.unit if isinstance(self.node, tree.Number) else ""
         if written in UNIT_KEYWORDS and self.kind.name in ("rate", "rates", "number", "whole", "times"):
             return Dur(Fraction(0))  # the wrong kind whatever it is bound to: do not ask for a context first
-        value = self.binder.bind(self.node)
+        value = _plain(self.binder, self.node, self.kind.name)
         if isinstance(value, Bound):
             message = f"{self.called} needs {self.needed}; {self.binder.shown(self.node)} is a schedule"
             raise ScheduleError("E0309", message, self.span)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from lrdsl.errors import ScheduleError, Span
+from lrdsl.language import outside
 from lrdsl.language.arguments import bind_arguments
 from lrdsl.language.bound import (
     Bound,
@@ -21,13 +22,15 @@ from lrdsl.language.bound import (
     takes_rest,
     takes_until,
 )
-from lrdsl.language.context import UNIT_KEYWORDS
+from lrdsl.language.context import TARGETS, UNIT_KEYWORDS
+from lrdsl.language.foreign import WORDS
 from lrdsl.language.formula import FUNCTIONS, NAMES
 from lrdsl.language.hints import suggestion
-from lrdsl.language.printer import quoted, render
+from lrdsl.language.printer import quoted, render, written
 from lrdsl.language.recovery import Reported
 from lrdsl.language.scope import POINTWISE, VALUE_NAMES, Scope
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, arithmetic, describe, negate, number
+from lrdsl.language.values import shown as as_number
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 from lrdsl.primitives.signature import BASE, PREV, ObservedModifier, Segment, Structure
 from lrdsl.program.expr import const
@@ -76,7 +79,7 @@ class Binder(Scope):
         if node.id in NAMES:
             hint = "a formula is a segment of its own: `expr(base * (1 - u), n=1000)`"
             raise ScheduleError("E0305", f"`{node.id}` only exists inside expr(...)", node.span, hint)
-        label = suggestion(node.id, [*self.names(), *VALUE_NAMES, "rest"])
+        label = WORDS.get(node.id.lower()) or suggestion(node.id, [*self.names(), *VALUE_NAMES, "rest"])
         raise ScheduleError("E0201", f"unknown name `{node.id}`", node.span, label)
 
     def _unit(self, unit: str, shown: str, span: Span) -> Any:
@@ -135,12 +138,9 @@ class Binder(Scope):
             case tree.Pipe():
                 return self._pipe(node)
             case tree.Compare():
-                raise ScheduleError(
-                    "E0510",
-                    "a comparison only works inside expr(...)",
-                    node.op_span,
-                    ONE_AFTER_ANOTHER if node.op == ">" else None,
-                )
+                set_ = isinstance(node.left, tree.Name) and node.left.id in TARGETS
+                hint = {">": ONE_AFTER_ANOTHER, "==": "write one `=` to set it" if set_ else None}.get(node.op)
+                raise ScheduleError("E0510", "a comparison only works inside expr(...)", node.op_span, hint)
         raise AssertionError(node)
 
     def attempt(self, node: tree.Node) -> Value | Bound:
@@ -176,22 +176,24 @@ class Binder(Scope):
             fix = f"write `... | {name}(...)` after a schedule"
             raise ScheduleError("E0501", f"`{name}` modifies a schedule, it is not one", node.span, fix)
         if name in FUNCTIONS:
-            raise ScheduleError(
-                "E0506", f"`{name}` only works inside expr(...)", node.span, f"write `expr({name}(...))`"
-            )
+            raise outside.called(node)
         raise self._unknown_function(node, [*SEGMENTS, *MODIFIERS, *POINTWISE])
 
     def _unknown_function(self, node: tree.Call, candidates: Sequence[str]) -> ScheduleError:
         name = node.function
         if name in self.names():
             return ScheduleError("E0204", f"`{name}` is not a function", node.function_span, f"write `{name}`")
-        return ScheduleError("E0204", f"unknown function `{name}`", node.function_span, suggestion(name, candidates))
+        given = [(argument.name or "", argument.value) for argument in node.arguments]
+        hint = suggestion(name, candidates, given=given)
+        return ScheduleError("E0204", f"unknown function `{name}`", node.function_span, hint)
 
     @staticmethod
     def _bare_function(node: tree.Name) -> ScheduleError:
         primitive = SEGMENTS.get(node.id) or MODIFIERS.get(node.id)
         usage = f"usage: {primitive.signature}" if primitive else f"write `{node.id}(...)`"
-        return ScheduleError("E0306", f"`{node.id}` is a function, and has no arguments here", node.span, usage)
+        if primitive and not any(parameter.required for parameter in primitive.parameters):
+            usage = f"write `{node.id}()`"
+        return ScheduleError("E0306", f"`{node.id}` needs parentheses: it is a function", node.span, usage)
 
     def _pointwise_call(self, node: tree.Call) -> Bound:
         name, fewest = node.function, POINTWISE[node.function]
@@ -223,6 +225,8 @@ class Binder(Scope):
         return Broken(node)
 
     def _binary(self, node: tree.Binary) -> Value | Bound:
+        if error := outside.in_operation(node, self):
+            raise error
         left, right = self.attempt(node.left), self.attempt(node.right)
         if isinstance(left, Broken) or isinstance(right, Broken):
             whole = tuple(side for side in (left, right) if isinstance(side, Bound) and not isinstance(side, Broken))
@@ -246,6 +250,8 @@ class Binder(Scope):
             shown = f"{self.shown(place)} is {describe(plain)}"
             message = f"a schedule can only be multiplied or divided by a plain number; {shown}"
             fix = f"write `constant({render(place)}) * ...`" if isinstance(plain, Rate) and node.op == "*" else None
+            if isinstance(place, tree.Number) and place.unit == "%":
+                fix = f"write `{as_number(float(place.value / 100))}`"
             raise ScheduleError("E0508", message, place.span, fix)
         if node.op == "/" and plain.value == 0:
             raise ScheduleError("E0308", "division by zero", node.span)
@@ -332,4 +338,6 @@ def _spelled_out(node: tree.Node, value: Value) -> str | None:
     segment = {Num: "constant", Rate: "constant", Dur: "hold", Open: "hold"}.get(type(value))
     if isinstance(value, Word) and value.kind == "text":
         return "write it without the quotes"
-    return f"write `{segment}({render(node)})`" if segment else None
+    if isinstance(node, tree.Items) and any(isinstance(item, tree.Call) for item in node.items):
+        return f"write `{render(tree.Then(node.items))}`" if len(node.items) == 2 else ONE_AFTER_ANOTHER
+    return f"write `{segment}({written(node)})`" if segment else None

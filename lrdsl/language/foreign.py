@@ -200,7 +200,7 @@ RECIPES = _words(
 )
 """Their function → a schedule that does the same, where one name of ours is not enough.
 
-Fields as in `RATES`; arguments without a name fill them in their order. ``{... >>|…}`` is all of them, joined.
+Fields as in `RATES`; a number without a name fills the first. ``{... >>|…}`` is all arguments, joined.
 """
 
 ADVICE = _words(

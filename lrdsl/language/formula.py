@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lrdsl.errors import ScheduleError
+from lrdsl.language.foreign import FORMULA_WORDS
 from lrdsl.language.hints import suggestion
 from lrdsl.language.values import Dur, Num, Open, Rate, Word, describe, number
 from lrdsl.primitives import MODIFIERS
@@ -163,9 +164,9 @@ def _name(node: tree.Name, id: str, binder: "Binder", ends: bool) -> Expr:
     if value is None:
         if binder.is_function(id):
             raise ScheduleError(
-                "E0306", f"`{id}` is a function, and has no arguments here", node.span, f"write `{id}(...)`"
+                "E0306", f"`{id}` needs parentheses: it is a function", node.span, f"write `{id}(...)`"
             )
-        hint = suggestion(id, [*NAMES, *binder.names()])
+        hint = FORMULA_WORDS.get(id.lower()) or suggestion(id, [*NAMES, *binder.names()])
         message = f"unknown name `{id}`; a formula knows {', '.join(NAMES[:-1])} and {NAMES[-1]}"
         raise ScheduleError("E0201", message, node.span, hint)
     match value:

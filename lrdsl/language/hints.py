@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from difflib import get_close_matches
 from functools import reduce
 
@@ -41,7 +41,7 @@ def suggestion(word: str, candidates: Iterable[str], within: str = "", given: Gi
     known, folded = list(candidates), word.lower()
     if rate := _rate(folded, known, within, given):
         return rate
-    if ours := _foreign(folded, known, within):
+    if ours := translated(folded, known, within):
         return f"did you mean `{ours}`?"
     if not within and (recipe := RECIPES.get(folded)):
         text, exact = filled(recipe, given)
@@ -62,7 +62,7 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
         'multistep'
     """
     known, folded = list(candidates), word.lower()
-    return _foreign(folded, known, "") or _near(folded, known)
+    return translated(folded, known) or _near(folded, known)
 
 
 def filled(recipe: str, given: Given = ()) -> tuple[str, bool]:
@@ -77,18 +77,20 @@ def filled(recipe: str, given: Given = ()) -> tuple[str, bool]:
     """
     named = {name.lower(): node for name, node in given if name}
     unnamed = [node for name, node in given if not name]
+    first = next((node for node in unnamed if isinstance(node, tree.Number)), None)
     left = len(given)
 
     def field(match: re.Match[str]) -> str:
-        nonlocal left
+        nonlocal left, first
         names, default = match[1].lower().split(), match[2]
         if names[0] == "...":
             joined = _joined(names[1], unnamed)
             left = 0 if joined and not named else left
             return joined or default
         node = next((named[name] for name in names if name in named), None)
-        if node is None and unnamed:
-            node = unnamed.pop(0)
+        if node is None and first and first.value.denominator == 1 and default.isdigit():
+            node = first
+        first = None  # what a second number without a name is, nobody knows
         if not isinstance(node, tree.Number):
             return default
         left -= 1
@@ -122,8 +124,13 @@ def _rate(word: str, known: list[str], within: str, given: Given) -> str | None:
     return f"write `{text}`" if plain else f"a rate is needed, such as `{text}`"
 
 
-def _foreign(word: str, known: list[str], within: str) -> str | None:
-    """Another library's word comes first: ``steps`` is nearer to `step` by its letters, yet means `multistep`."""
+def translated(word: str, known: Container[str], within: str = "") -> str | None:
+    """Another library's word, which comes first: ``steps`` is nearer to `step` by its letters, yet means `multistep`.
+
+    Example:
+        >>> translated("milestones", ["at", "gamma"])
+        'at'
+    """
     meanings = CALLED.get(f"{within}.{word}") or NAMES.get(word, "")
     return next((name for name in meanings.split() if name in known), None)
 

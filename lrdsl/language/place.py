@@ -386,6 +386,9 @@ def _known(value: Any) -> float | None:
 def _how_to_end(bound: Bound) -> str:
     """What to do about an endless part that something follows."""
     if isinstance(bound, BoundSegment):
+        argument = bound.node.arguments[0].value if isinstance(bound.node, tree.Call) and bound.node.arguments else None
+        if bound.primitive.name == "constant" and isinstance(argument, tree.Number) and argument.text.isdigit():
+            return f"`{argument.text}` is a rate; `hold({argument.text})` keeps the rate for {argument.text} steps"
         return "give it a length such as `n=1000`, or make it last"
     if isinstance(bound, BoundStructure):
         return "`repeat(3, ...)` ends; or make it last"

@@ -27,8 +27,19 @@ _BINARY = {
 
 def quoted(node: tree.Node) -> str:
     """The text of a node as messages show it: in backticks, cut short if it is long."""
-    text = render(node)
+    text = written(node)
     return f"`{text}`" if len(text) <= _LONGEST_SHOWN else f"`{text[: _LONGEST_SHOWN - 3]}...`"
+
+
+def written(node: tree.Node) -> str:
+    """A number as it was written (``3e-4``, ``60ep``), anything else as `render` has it."""
+    match node:
+        case tree.Number(text=text) if text:
+            return text
+        case tree.Negate(tree.Number(text=text)) if text:
+            return f"-{text}"
+        case _:
+            return render(node)
 
 
 def render(node: tree.Node) -> str:

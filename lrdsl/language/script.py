@@ -1,9 +1,12 @@
 """A whole text: its `let`s, its targets, and the schedule of each."""
 
+from functools import lru_cache
+
 from lrdsl.errors import ScheduleError
 from lrdsl.language.binder import Binder
 from lrdsl.language.bound import Bound
 from lrdsl.language.context import TARGETS
+from lrdsl.language.foreign import TARGET_WORDS
 from lrdsl.language.hints import suggestion
 from lrdsl.language.printer import render
 from lrdsl.language.values import Word, describe
@@ -11,6 +14,7 @@ from lrdsl.syntax import tree
 
 _SECOND = "`>>` runs one segment after another; or name both: `lr = ...; weight_decay = ...`"
 _JOIN = "`>>` runs one segment after another: `lr = warmup(500) >> cosine(1000)`"
+_LONGEST = 40
 Key = tuple[str, str | int | None]
 """A target and a group; None is every group."""
 
@@ -26,6 +30,14 @@ def bind_script(script: tree.Script, binder: Binder) -> list[tuple[Key, Bound]]:
             _define(statement, binder)
             continue
         key: Key = ("lr", None)
+        if isinstance(statement, tree.Assign) and statement.target.group is None and _is_used(statement.target.name, script):
+            name, value = statement.target.name, render(statement.value)
+            shown = f"let {name} = {value};" if len(value) <= _LONGEST else f"let {name} = ...;"
+            errors.add(
+                ScheduleError("E0212", f"unknown target `{name}`", statement.target.span, f"to name a value: `{shown}`")
+            )
+            binder.lets[name] = None  # its uses are silent
+            continue
         with errors:
             _check_kind(statement, placed)
         with errors:
@@ -44,6 +56,19 @@ def bind_script(script: tree.Script, binder: Binder) -> list[tuple[Key, Bound]]:
         hint = "add one after it: `let ...; lr = ...`"
         errors.add(ScheduleError("E0113", "there is no schedule here, only `let`", span, hint))
     return bound
+
+
+def _is_used(name: str, script: tree.Script) -> bool:
+    """Is it no target, but a name that stands for a value somewhere?"""
+    return name not in TARGETS and name in _used(script)
+
+
+@lru_cache(maxsize=1)
+def _used(script: tree.Script) -> frozenset[str]:
+    todo: list[tree.Node] = [statement.value for statement in script.statements]
+    for node in todo:
+        todo.extend(tree.children(node))
+    return frozenset(node.id for node in todo if isinstance(node, tree.Name))
 
 
 def _check_kind(statement: tree.Assign | tree.Bare, earlier: list[tree.Assign | tree.Bare]) -> None:
@@ -70,9 +95,8 @@ def _define(let: tree.Let, binder: Binder) -> None:
 
 def _key(target: tree.Target) -> Key:
     if target.name not in TARGETS:
-        label = suggestion(target.name, TARGETS) or f"targets are {', '.join(TARGETS)}"
-        if target.name == "betas":
-            label = "write `beta1 = ...; beta2 = ...`"
+        label = TARGET_WORDS.get(target.name.lower()) or suggestion(target.name, TARGETS)
+        label = label or f"targets are {', '.join(TARGETS)}"
         span = target.span[0], target.span[0] + len(target.name)
         raise ScheduleError("E0212", f"unknown target `{target.name}`", span, label)
     return target.name, target.group

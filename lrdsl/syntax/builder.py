@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from lrdsl.errors import ScheduleError, Span
@@ -125,6 +126,7 @@ class Builder:
             elif named is not None:
                 hint = f"it belongs before `{named}=`"
                 raise ScheduleError("E0207", "a positional argument follows a named one", argument.span, hint)
+        _no_thousands([argument.value for argument in children if argument.name is None])
         return tuple(children)
 
     def more_args(self, children: list[tree.Argument]) -> list[tree.Argument]:
@@ -148,6 +150,7 @@ class Builder:
 
     def items(self, children: list[tree.Node]) -> tuple[tree.Node, ...]:
         """What stands inside ``[...]``."""
+        _no_thousands(children)
         return tuple(children)
 
     def more_items(self, children: list[tree.Node]) -> list[tree.Node]:
@@ -198,6 +201,31 @@ def _bounded(more: list[Any], limit: int, code: str, what: str) -> list[Any]:
     if len(more) >= limit:
         raise ScheduleError(code, f"more than {limit} {what}", more[-1].span)
     return more
+
+
+def _no_thousands(values: list[tree.Node]) -> None:
+    """``10,000`` is two arguments, the second of which nobody writes: refuse it."""
+    for first, (left, right) in enumerate(pairwise(values)):
+        if _is_thousands(left, right):
+            last = first + 1
+            while last + 1 < len(values) and _is_thousands(values[last], values[last + 1]):
+                last += 1
+            texts = [value.text for value in values[first : last + 1] if isinstance(value, tree.Number)]
+            span = _around(left, values[last])
+            hint = f"write `{'_'.join(texts)}`: a `,` separates arguments"
+            raise ScheduleError("E0104", f"`{','.join(texts)}` is not a number", span, hint)
+
+
+def _is_thousands(left: tree.Node, right: tree.Node) -> bool:
+    return (
+        isinstance(left, tree.Number)
+        and isinstance(right, tree.Number)
+        and left.text.isdigit()
+        and right.text.isdigit()
+        and right.span[0] == left.span[1] + 1
+        and len(right.text) == 3
+        and right.text[0] == "0"
+    )
 
 
 def _group(index: Any) -> str | int:

@@ -18,18 +18,27 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LITERAL = re.compile(r"\.?[0-9](?:(?<=[0-9.][eE])[+-](?=[0-9])|[0-9A-Za-z_.%])*")
 _GOOD = re.compile(r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]{1,4})?[kMBT]?(?:%|x|ep|tok|smp)?")
 
+def is_number(text: str) -> bool:
+    """Is it a number of the language, with its suffix and unit if it has them?"""
+    return _GOOD.fullmatch(text) is not None
+
+
 _SUFFIXES = {**{suffix: suffix for suffix in "kMBT"}, "K": "k", "m": "M", "b": "B", "g": "B", "G": "B", "t": "T"}
-_UNITS = {
+UNITS = {
     **dict.fromkeys(["e", "epoch", "epochs", "eps"], "ep"),
     **dict.fromkeys(["token", "tokens", "toks"], "tok"),
     **dict.fromkeys(["sample", "samples", "samps", "seq", "seqs"], "smp"),
-    **dict.fromkeys(["step", "steps", "it", "iter", "iters", "s"], ""),
+    **dict.fromkeys(["step", "steps", "it", "iter", "iters", "iteration", "iterations", "updates", "s"], ""),
     **dict.fromkeys(["pct", "percent", "p"], "%"),
     **dict.fromkeys(["X", "times"], "x"),
 }
 
+_SYMBOLS = frozenset({"t", "n", "u"})
+"""One-letter names of formulas."""
+
 # What is meant by characters that keyboards and word processors put in place of plain ones.
-_MEANT = {"×": "*", "·": "*", "÷": "/", "−": "-", "≤": "<=", "≥": ">=", "≠": "!=", "→": ">>", "»": ">>", "²": "** 2"}
+_MEANT = {"×": "*", "·": "*", "÷": "/", "−": "-", "≤": "<=", "≥": ">=", "≠": "!=", "→": ">>", "»": ">>", "≫": ">>"}
+_MEANT |= {"²": "** 2", "³": "** 3", "π": "pi", "∞": "inf"}
 _MEANT_BY_CATEGORY = {"Pd": "`-`", "Pi": '`"`', "Pf": '`"`', "Zs": "an ordinary blank"}
 
 
@@ -111,11 +120,15 @@ def _character_hint(text: str, at: int) -> str | None:
         if number and after[:1] in ("", ",", ")", ";", "]", "|", ">"):
             return f"write `{number[0]}%`: no blank before a unit"
         return "the remainder of a / b is `mod(a, b)`, inside expr(...)"
+    group = re.search(r"(^|;)\s*[A-Za-z_]\w*\[[^\[\]=;]*$", before)
+    before_name = re.search(r"(?:^|;)\s*([A-Za-z_]\w*)$", before)
+    after_name = re.match(r"([A-Za-z_]\w*)\s*=", after)  # only what is set has a group
     return {
         "'": 'strings are written "..."',
-        ":": "a name is set with `=`",
+        ":": "a group is a name, a string or a number" if group else "a name is set with `=`",
         "^": "a power is written `**`",
-        ".": "names have no `.` in them",
+        ".": f"write `{before_name[1]}[{after_name[1]}]`" if before_name and after_name else "names have no `.` in them",
+        "?": "a choice is `where(condition, a, b)`",
         "{": "brackets are `(...)` and `[...]`",
         "}": "brackets are `(...)` and `[...]`",
         "$": "names are written as they are, without `$`",
@@ -141,11 +154,13 @@ def _number_hint(literal: str) -> str:
     digits = re.sub(r"_+", "_", number).strip("_")
     digits = ("0" if digits.startswith(".") else "") + digits + ("0" if digits.endswith(".") else "")
     why = "units: %, x, ep, tok, smp"
-    if letters in _UNITS:
-        letters = _UNITS[letters]
+    if letters in _SYMBOLS:
+        return f"did you mean `{digits} * {letters}`? (a product needs its `*`)"
+    if letters in UNITS:
+        letters = UNITS[letters]
         why = why if letters else "a plain number is steps"
     elif letters and letters[0] in _SUFFIXES:
-        letters = _SUFFIXES[letters[0]] + _UNITS.get(letters[1:], letters[1:])
+        letters = _SUFFIXES[letters[0]] + UNITS.get(letters[1:], letters[1:])
         why = "suffixes: k, M, B, T"
     elif "." in (number[0], number[-1]):
         why = "digits on both sides of the point"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lrdsl.errors import ScheduleError, Span
 from lrdsl.syntax.lalr import Word
+from lrdsl.syntax.lexical_errors import UNITS, is_number
 
 CODE = "E0103"
 _VALUES = frozenset({"NAME", "NUMBER", "STRING", "TRUE", "FALSE", "REST"})
@@ -18,6 +19,7 @@ _OPERATORS = frozenset({"+", "-", "*", "/", "**", "<", "<=", ">", ">=", "==", "!
 _UNITS = frozenset({"ep", "x", "tok", "smp", "k", "M", "B", "T"})
 _KEYWORDS = frozenset({"rest", "true", "false"})
 _ONE_AFTER_ANOTHER = "`>>` runs one segment after another"
+_GROUP = "a group is a name, a string or a number"
 _LONGEST_SHOWN = 24
 _NOT_A_WORD = {
     "and": "`and` of two conditions is `min(a, b)`",
@@ -27,6 +29,8 @@ _NOT_A_WORD = {
     "else": "a choice is `where(condition, a, b)`",
     "then": _ONE_AFTER_ANOTHER,
     "lambda": "a formula is `expr(...)`, without `lambda`",
+    "in": "a `;` ends a `let`: `let w = 500; warmup(w)`",
+    "version": "the version is `lrdsl 1;`",
 }
 """Words of other languages, and what they are here."""
 
@@ -113,9 +117,9 @@ def misplaced(text: str, words: Sequence[Word], at: int | None) -> ScheduleError
 
 
 def _arrow(text: str, span: Span) -> Span:
-    """The whole of ``->`` or ``=>``, of which the parser names one half."""
+    """The whole of ``->``, ``=>`` or ``//``, of which the parser names one half."""
     for start in (span[0] - 1, span[0]):
-        if text[max(0, start) : start + 2] in ("->", "=>"):
+        if text[max(0, start) : start + 2] in ("->", "=>", "//"):
             return start, start + 2
     return span
 
@@ -132,8 +136,8 @@ def _between(place: _Place, left: str, right: str) -> str | None:
         return f"write `let {left} = {right}`"
     if place.word(-2) == "lrdsl":
         return f"write `lrdsl {left};`"
-    if after_number and here in _UNITS:
-        return f"write `{left}{here}`: no blank before a unit"
+    if after_number and (unit := _unit(place)):
+        return unit
     if after_number and before.isdigit() and here.isdigit() and len(here) == 3:
         return f"write `{left}_{here}`: no blank inside a number"
     if is_name and not inside and after in ("=", "["):
@@ -151,6 +155,22 @@ def _between(place: _Place, left: str, right: str) -> str | None:
     if place.kind(-1) == "NAME" and place.kind() == "NUMBER":
         return f"write `{left}({right})`"
     return f"write `{left} >> {right}`" if before == ")" and after == "(" else _ONE_AFTER_ANOTHER
+
+
+def _unit(place: _Place) -> str | None:
+    """What a word after a number says if it is a unit, or a way to say how often."""
+    number, here, followed = place.word(-1), place.word(), place.kind(1) in _VALUES
+    if followed and here in ("x", "times"):
+        body = place.operand(place.index + 1, +1)
+        return f"write `repeat({number}, {body})`" + (f" or `{number} * {body}`" if here == "x" else "")
+    if here == "times":
+        return f"rounds are `repeat({number}, ...)`"
+    unit = here if here in _UNITS else UNITS.get(here.lower()) if len(here) > 1 else None
+    if unit is None or not is_number(number + unit):
+        return None
+    if here in _UNITS:
+        return f"write `{number}{here}`: no blank before a unit"
+    return f"write `{number}{unit}`" + ("" if unit else ": a plain number is steps")
 
 
 def _after(place: _Place) -> str | None:
@@ -176,7 +196,9 @@ def _unfinished(place: _Place) -> str | None:
     if place.word(-2) == "lrdsl":
         return f"write `lrdsl {place.word(-1)};`, then the schedule"
     if place.word(-1) == "]":
-        return f"write `{place.operand(place.index - 1, -1)} = ...`"
+        group = place.operand(place.index - 1, -1)
+        call = f"`{group[:-1].replace('[', '(', 1)})` calls a function" if place.kind(-2) == "NUMBER" else ""
+        return f"`{group} = ...` sets a group, {call}" if call else f"write `{group} = ...`"
     return None
 
 
@@ -193,6 +215,13 @@ def _unexpected(place: _Place) -> str | None:
         return "write one `=` to set, `==` to compare"
     if before == here and here in (",", ";"):
         return f"there is nothing between the two `{here}`"
+    if before == here == "/":
+        left, right = place.word(-2), place.operand(place.index + 1, +1) if place.kind(1) in _VALUES else ""
+        alone = right and place.kind(-2) in _VALUES and place.word(-3) not in _OPERATORS
+        quotient = f"{left} / {right}" if alone else "a / b"
+        return f"the whole part of a quotient is `floor({quotient})`, inside expr(...)"
+    if inside == "group":
+        return "a target names one group: `lr[a] = ...; lr[b] = ...`" if here == "," else _GROUP
     if here == "let":
         return "`let` starts a statement, so a `;` belongs before it" if not inside else "`let` starts a statement"
     if here == "lrdsl":
@@ -206,8 +235,9 @@ def _unexpected(place: _Place) -> str | None:
     if here == "=":
         return "only an argument's name can stand before `=`" if inside else "only a name can be set: `lr = ...`"
     if here == ",":
-        one = "a target names one group: `lr[a] = ...; lr[b] = ...`"
-        return {"": _ONE_AFTER_ANOTHER, "group": one}.get(inside, "parentheses hold one value")
+        if not inside and place.kind(1) == "NAME" and place.word(2) in ("=", "["):
+            return "write `;`, which separates statements"
+        return "parentheses hold one value" if inside else _ONE_AFTER_ANOTHER
     if here == ";":
         return "`;` separates statements, not arguments"
     if here in _OPERATORS:
