@@ -160,7 +160,7 @@ def _until(binder: "Binder", argument: tree.Argument) -> Length:
     return Length("until", _Conversion(binder, None, parameter, argument.value).steps(value))
 
 
-def _plain(binder: "Binder", node: tree.Node, kind: str) -> Any:
+def _plain(binder: "Binder", node: tree.Node, kind: str) -> Value | Bound:
     """What stands in an argument, which is no formula."""
     if error := in_argument(node, kind, binder):
         raise error

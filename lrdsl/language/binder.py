@@ -23,10 +23,10 @@ from lrdsl.language.bound import (
     takes_until,
 )
 from lrdsl.language.context import TARGETS, UNIT_KEYWORDS
-from lrdsl.language.foreign import WORDS
 from lrdsl.language.formula import FUNCTIONS, NAMES
 from lrdsl.language.hints import suggestion
 from lrdsl.language.printer import quoted, render, written
+from lrdsl.language.recipes import WORDS
 from lrdsl.language.recovery import Reported
 from lrdsl.language.scope import POINTWISE, VALUE_NAMES, Scope
 from lrdsl.language.values import Dur, Num, Open, Rate, Value, Word, arithmetic, describe, negate, number

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lrdsl.errors import ScheduleError
-from lrdsl.language.foreign import FORMULA_WORDS
 from lrdsl.language.hints import suggestion
+from lrdsl.language.recipes import FORMULA_WORDS
 from lrdsl.language.values import Dur, Num, Open, Rate, Word, describe, number
 from lrdsl.primitives import MODIFIERS
 from lrdsl.program import expr as f
@@ -163,9 +163,7 @@ def _name(node: tree.Name, id: str, binder: "Binder", ends: bool) -> Expr:
     value = binder.named(node)
     if value is None:
         if binder.is_function(id):
-            raise ScheduleError(
-                "E0306", f"`{id}` needs parentheses: it is a function", node.span, f"write `{id}(...)`"
-            )
+            raise ScheduleError("E0306", f"`{id}` needs parentheses: it is a function", node.span, f"write `{id}(...)`")
         hint = FORMULA_WORDS.get(id.lower()) or suggestion(id, [*NAMES, *binder.names()])
         message = f"unknown name `{id}`; a formula knows {', '.join(NAMES[:-1])} and {NAMES[-1]}"
         raise ScheduleError("E0201", message, node.span, hint)

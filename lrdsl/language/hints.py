@@ -7,8 +7,9 @@ from collections.abc import Container, Iterable, Sequence
 from difflib import get_close_matches
 from functools import reduce
 
-from lrdsl.language.foreign import ADVICE, CALLED, NAMES, RATES, RECIPES
+from lrdsl.language.foreign import CALLED, NAMES, RATES
 from lrdsl.language.printer import render
+from lrdsl.language.recipes import ADVICE, RECIPES
 from lrdsl.syntax import tree
 
 Given = Sequence[tuple[str, tree.Node]]
@@ -101,7 +102,7 @@ def filled(recipe: str, given: Given = ()) -> tuple[str, bool]:
 
 def _joined(op: str, nodes: Sequence[tree.Node]) -> str:
     """Schedules with ``op`` between them, or nothing if there are not two or they are long."""
-    if len(nodes) == 1 and isinstance(nodes[0], tree.Items):
+    if nodes and isinstance(nodes[0], tree.Items):
         nodes = nodes[0].items
     if len(nodes) < 2:
         return ""

@@ -6,9 +6,9 @@ from lrdsl.errors import ScheduleError
 from lrdsl.language.binder import Binder
 from lrdsl.language.bound import Bound
 from lrdsl.language.context import TARGETS
-from lrdsl.language.foreign import TARGET_WORDS
 from lrdsl.language.hints import suggestion
-from lrdsl.language.printer import render
+from lrdsl.language.printer import render, written
+from lrdsl.language.recipes import TARGET_WORDS
 from lrdsl.language.values import Word, describe
 from lrdsl.syntax import tree
 
@@ -30,13 +30,9 @@ def bind_script(script: tree.Script, binder: Binder) -> list[tuple[Key, Bound]]:
             _define(statement, binder)
             continue
         key: Key = ("lr", None)
-        if isinstance(statement, tree.Assign) and statement.target.group is None and _is_used(statement.target.name, script):
-            name, value = statement.target.name, render(statement.value)
-            shown = f"let {name} = {value};" if len(value) <= _LONGEST else f"let {name} = ...;"
-            errors.add(
-                ScheduleError("E0212", f"unknown target `{name}`", statement.target.span, f"to name a value: `{shown}`")
-            )
-            binder.lets[name] = None  # its uses are silent
+        if isinstance(statement, tree.Assign) and _names_a_value(statement.target, script):
+            errors.add(_without_let(statement))
+            binder.lets[statement.target.name] = None  # its uses are silent
             continue
         with errors:
             _check_kind(statement, placed)
@@ -58,9 +54,15 @@ def bind_script(script: tree.Script, binder: Binder) -> list[tuple[Key, Bound]]:
     return bound
 
 
-def _is_used(name: str, script: tree.Script) -> bool:
+def _names_a_value(target: tree.Target, script: tree.Script) -> bool:
     """Is it no target, but a name that stands for a value somewhere?"""
-    return name not in TARGETS and name in _used(script)
+    return target.name not in TARGETS and target.group is None and target.name in _used(script)
+
+
+def _without_let(statement: tree.Assign) -> ScheduleError:
+    name, value = statement.target.name, written(statement.value)
+    hint = f"to name a value: `let {name} = {value if len(value) <= _LONGEST else '...'};`"
+    return ScheduleError("E0212", f"unknown target `{name}`", statement.target.span, hint)
 
 
 @lru_cache(maxsize=1)

@@ -119,6 +119,7 @@ class Builder:
 
     def args(self, children: list[tree.Argument]) -> tuple[tree.Argument, ...]:
         """The arguments of a call: positional ones, then named ones."""
+        _no_thousands([argument.value for argument in children])
         named = None
         for argument in children:
             if argument.name is not None:
@@ -126,7 +127,6 @@ class Builder:
             elif named is not None:
                 hint = f"it belongs before `{named}=`"
                 raise ScheduleError("E0207", "a positional argument follows a named one", argument.span, hint)
-        _no_thousands([argument.value for argument in children if argument.name is None])
         return tuple(children)
 
     def more_args(self, children: list[tree.Argument]) -> list[tree.Argument]:

@@ -18,11 +18,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LITERAL = re.compile(r"\.?[0-9](?:(?<=[0-9.][eE])[+-](?=[0-9])|[0-9A-Za-z_.%])*")
 _GOOD = re.compile(r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]{1,4})?[kMBT]?(?:%|x|ep|tok|smp)?")
 
-def is_number(text: str) -> bool:
-    """Is it a number of the language, with its suffix and unit if it has them?"""
-    return _GOOD.fullmatch(text) is not None
-
-
 _SUFFIXES = {**{suffix: suffix for suffix in "kMBT"}, "K": "k", "m": "M", "b": "B", "g": "B", "G": "B", "t": "T"}
 UNITS = {
     **dict.fromkeys(["e", "epoch", "epochs", "eps"], "ep"),
@@ -40,6 +35,11 @@ _SYMBOLS = frozenset({"t", "n", "u"})
 _MEANT = {"×": "*", "·": "*", "÷": "/", "−": "-", "≤": "<=", "≥": ">=", "≠": "!=", "→": ">>", "»": ">>", "≫": ">>"}
 _MEANT |= {"²": "** 2", "³": "** 3", "π": "pi", "∞": "inf"}
 _MEANT_BY_CATEGORY = {"Pd": "`-`", "Pi": '`"`', "Pf": '`"`', "Zs": "an ordinary blank"}
+
+
+def is_number(text: str) -> bool:
+    """Is it a number of the language, with its suffix and unit if it has them?"""
+    return _GOOD.fullmatch(text) is not None
 
 
 def check_brackets(text: str) -> None:
@@ -121,13 +121,13 @@ def _character_hint(text: str, at: int) -> str | None:
             return f"write `{number[0]}%`: no blank before a unit"
         return "the remainder of a / b is `mod(a, b)`, inside expr(...)"
     group = re.search(r"(^|;)\s*[A-Za-z_]\w*\[[^\[\]=;]*$", before)
-    before_name = re.search(r"(?:^|;)\s*([A-Za-z_]\w*)$", before)
-    after_name = re.match(r"([A-Za-z_]\w*)\s*=", after)  # only what is set has a group
+    start = re.search(r"(?:^|;)\s*([A-Za-z_]\w*)$", before)
+    end = re.match(r"([A-Za-z_]\w*)\s*=", after)  # only what is set has a group
     return {
         "'": 'strings are written "..."',
         ":": "a group is a name, a string or a number" if group else "a name is set with `=`",
         "^": "a power is written `**`",
-        ".": f"write `{before_name[1]}[{after_name[1]}]`" if before_name and after_name else "names have no `.` in them",
+        ".": f"write `{start[1]}[{end[1]}]`" if start and end else "names have no `.` in them",
         "?": "a choice is `where(condition, a, b)`",
         "{": "brackets are `(...)` and `[...]`",
         "}": "brackets are `(...)` and `[...]`",
