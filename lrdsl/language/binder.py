@@ -176,7 +176,7 @@ class Binder(Scope):
             fix = f"write `... | {name}(...)` after a schedule"
             raise ScheduleError("E0501", f"`{name}` modifies a schedule, it is not one", node.span, fix)
         if name in FUNCTIONS:
-            raise outside.called(node)
+            raise outside.called(node, self)
         raise self._unknown_function(node, [*SEGMENTS, *MODIFIERS, *POINTWISE])
 
     def _unknown_function(self, node: tree.Call, candidates: Sequence[str]) -> ScheduleError:

@@ -66,8 +66,13 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     return translated(folded, known) or _near(folded, known)
 
 
-def filled(recipe: str, given: Given = ()) -> tuple[str, bool]:
+def filled(recipe: str, given: Given = (), *, counts: bool = True) -> tuple[str, bool]:
     """A text of the tables with the numbers of a call in its fields.
+
+    Args:
+        recipe: The text, with fields as in `foreign.RATES`.
+        given: The arguments of the call.
+        counts: Is a field whose default is a whole number one for steps or rounds? Then no other number fills it.
 
     Returns:
         The text, and whether all that was given is in it.
@@ -89,10 +94,10 @@ def filled(recipe: str, given: Given = ()) -> tuple[str, bool]:
             left = 0 if joined and not named else left
             return joined or default
         node = next((named[name] for name in names if name in named), None)
-        if node is None and first and first.value.denominator == 1 and default.isdigit():
+        if node is None and default.isdigit():
             node = first
         first = None  # what a second number without a name is, nobody knows
-        if not isinstance(node, tree.Number):
+        if not isinstance(node, tree.Number) or (counts and default.isdigit() and node.value.denominator != 1):
             return default
         left -= 1
         return node.text
@@ -121,7 +126,7 @@ def _rate(word: str, known: list[str], within: str, given: Given) -> str | None:
     fields = {name for match in _FIELD.finditer(rate) for name in match[1].split()}
     used = [(name, node) for name, node in given if name in fields]
     plain = all(isinstance(node, tree.Number) and (name != "value" or not node.unit) for name, node in used)
-    text = f"{ours}={filled(rate, used if plain else ())[0]}"
+    text = f"{ours}={filled(rate, used if plain else (), counts=False)[0]}"
     return f"write `{text}`" if plain else f"a rate is needed, such as `{text}`"
 
 

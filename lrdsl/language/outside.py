@@ -37,18 +37,19 @@ def in_operation(node: tree.Binary, binder: Binder) -> ScheduleError | None:
 
 def in_argument(node: tree.Node, kind: str, binder: Binder) -> ScheduleError | None:
     """The error for a formula where a primitive takes a value of that `kind`; None if it is none."""
-    if not _is_formula(node, binder):
+    if not _is_formula(node, binder) or (isinstance(node, tree.Name) and binder.is_function(node.id)):
         return None
     asks = kind in _LENGTHS and any(isinstance(part, tree.Name) and part.id == "n" for part in _parts(node))
     return _error(node, binder, "the length of the run is `total`" if asks else _CURVE)
 
 
-def called(node: tree.Call) -> ScheduleError:
+def called(node: tree.Call, binder: Binder) -> ScheduleError:
     """The error for a function of formulas that stands where a schedule is due."""
     ours = translated(node.function, SEGMENTS)
     if ours and node.arguments and all(isinstance(argument.value, tree.Number) for argument in node.arguments):
         return _only_inside(node, f"did you mean `{ours}`?")
-    return _only_inside(node, f"write `expr({render(node)})`")
+    curve = node.arguments and _is_formula(node, binder)
+    return _only_inside(node, _as_number(node, binder) or (f"write `expr({render(node)})`" if curve else None))
 
 
 def _error(node: tree.Node, binder: Binder, hint: str) -> ScheduleError:
@@ -56,11 +57,10 @@ def _error(node: tree.Node, binder: Binder, hint: str) -> ScheduleError:
         if isinstance(part, tree.Name) and _only_a_formula_has(part, binder):
             return ScheduleError("E0305", f"`{part.id}` only exists inside expr(...)", part.span, hint)
     call = next(part for part in _parts(node) if isinstance(part, tree.Call))
-    number = _number(call, binder)
-    return _only_inside(call, f"as a number it is `{number}`" if number else hint)
+    return _only_inside(call, _as_number(call, binder) or hint)
 
 
-def _only_inside(call: tree.Call, hint: str) -> ScheduleError:
+def _only_inside(call: tree.Call, hint: str | None) -> ScheduleError:
     return ScheduleError("E0506", f"`{call.function}` only works inside expr(...)", call.span, hint)
 
 
@@ -92,8 +92,8 @@ def _parts(node: tree.Node) -> Iterator[tree.Node]:
         yield from _parts(child)
 
 
-def _number(call: tree.Call, binder: Binder) -> str | None:
-    """The value of a call of numbers alone, with 12 digits."""
+def _as_number(call: tree.Call, binder: Binder) -> str | None:
+    """What a call of numbers alone is, with 12 digits."""
     outer, binder.errors = binder.errors, Errors()
     try:
         value = trace(call, binder, ends=False).constant
@@ -102,4 +102,4 @@ def _number(call: tree.Call, binder: Binder) -> str | None:
         return None
     finally:
         binder.errors = outer
-    return None if wrong or value is None else shown(value)
+    return None if wrong or value is None else f"as a number it is `{shown(value)}`"

@@ -36,9 +36,9 @@ RECIPES = words(
             "warmup({num_warmup_steps|500}) >> repeat({num_cycles|3}, cosine(1000))"
         ),
         "get_polynomial_decay_schedule_with_warmup": (
-            "warmup({num_warmup_steps|500}) >> polynomial(rest, power={power|1})"
+            "warmup({num_warmup_steps|500}) >> polynomial(rest, power={power|1.0})"
         ),
-        "PolynomialWithWarmupScheduler": "warmup({t_warmup|500}) >> polynomial(rest, power={power|2})",
+        "PolynomialWithWarmupScheduler": "warmup({t_warmup|500}) >> polynomial(rest, power={power|2.0})",
         "MultiStepWithWarmupScheduler": "warmup({t_warmup|500}) * multistep([30ep, 60ep])",
         "warmup_exponential_decay_schedule": "warmup({warmup_steps|500}) >> exponential(0.9, every=1000)",
         "NaturalExpDecay natural_exp_decay": "expr(base * exp(-{gamma|0.1} * t))",

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import lrdsl
-from lrdsl.language.foreign import CALLED, NAMES, RATES
+from lrdsl.language.foreign import CALLED, NAMES
 from lrdsl.language.hints import filled, nearest, suggestion
 from lrdsl.language.recipes import ADVICE, RECIPES
 from lrdsl.primitives import MODIFIERS, SEGMENTS
@@ -88,7 +88,7 @@ THEIR_FUNCTIONS = {
         "get_linear_schedule_with_warmup": "warmup(500) >> linear(rest)",
         "get_cosine_schedule_with_warmup": "warmup(500) >> cosine(rest)",
         "get_cosine_with_hard_restarts_schedule_with_warmup": "warmup(500) >> repeat(3, cosine(1000))",
-        "get_polynomial_decay_schedule_with_warmup": "warmup(500) >> polynomial(rest, power=1)",
+        "get_polynomial_decay_schedule_with_warmup": "warmup(500) >> polynomial(rest, power=1.0)",
         "get_inverse_sqrt_schedule": "inverse_sqrt",
         "get_cosine_with_min_lr_schedule_with_warmup": "warmup(500) >> cosine(rest, to=0.1x)",
         "get_wsd_schedule": "wsd",
@@ -147,7 +147,7 @@ THEIR_FUNCTIONS = {
         "ConstantWithWarmupScheduler": "warmup(500) >> hold()",
         "LinearWithWarmupScheduler": "warmup(500) >> linear(rest)",
         "CosineAnnealingWithWarmupScheduler": "warmup(500) >> cosine(rest)",
-        "PolynomialWithWarmupScheduler": "warmup(500) >> polynomial(rest, power=2)",
+        "PolynomialWithWarmupScheduler": "warmup(500) >> polynomial(rest, power=2.0)",
     },
     "paddle": {
         "NoamDecay": "noam",
@@ -365,6 +365,70 @@ def test_every_scheduler_of_torch_has_a_hint():
             assert {word: None for word in theirs if suggestion(word, possible, ours) is None} == {
                 word: None for word in theirs if word in ("steps_per_epoch",)
             }
+
+
+@pytest.mark.parametrize(
+    ("theirs", "argument", "step", "rate"),
+    [
+        ("linear(100, end_factor=0.1)", 1, 100, 0.1),
+        ("linear(100, start_factor=0.25)", 1, 0, 0.25),
+        ("cosine(100, min_lr_ratio=1e-2)", 1, 100, 0.01),
+        ("cosine(100, alpha=0.5)", 1, 100, 0.5),
+        ("constant(1, factor=0.3)", 1, 0, 0.3),
+        ("onecycle(100, div_factor=8)", 1, 0, 1 / 8),
+        ("onecycle(100, peak=4x, div_factor=8)", 2, 0, 4 / 8),
+        ("onecycle(100, 2, div_factor=2.5)", 2, 0, 2 / 2.5),
+        ("onecycle(100, final_div_factor=10)", 1, 100, 1 / 250),
+        ("wsd(100, 10, 10, min_lr_ratio=0.2)", 3, 100, 0.2),
+        ("warmup(100, warmup_factor=0.125)", 1, 0, 0.125),
+    ],
+)
+def test_a_factor_becomes_the_rate_that_it_makes(theirs, argument, step, rate):
+    """What is pasted in place of the argument gives the rate that the other library has: here base is 1."""
+    with pytest.raises(lrdsl.ScheduleError) as caught:
+        lrdsl.compile(theirs, base_lr=1)
+    (pasted,) = re.findall("write `(.+?)`", caught.value.hint)
+    arguments = theirs[:-1].partition("(")[2].split(", ")
+    kept = arguments[:argument] if not theirs.startswith("constant") else []
+    text = f"{theirs.partition('(')[0]}({', '.join([*kept, pasted])})"
+    assert lrdsl.compile(text, base_lr=1).lr(step) == pytest.approx(rate, rel=1e-12)
+
+
+def test_a_factor_that_is_no_number_gets_an_example():
+    with pytest.raises(lrdsl.ScheduleError) as caught:
+        lrdsl.compile("linear(100, end_factor=1 / 3)", base_lr=1)
+    assert caught.value.hint == "a rate is needed, such as `to=0.1x`"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "hint"),
+    [
+        ("CosineAnnealingWarmRestarts(T_0=10, T_mult=2)", "write `cycle(cosine(10), mult=2)`"),
+        ("warmup_cosine(200, 5000)", "such as `warmup(200) >> cosine(rest)`"),  # 5000 may be a length or an end
+        (
+            "get_polynomial_decay_schedule_with_warmup(opt, 10, 900)",
+            "such as `warmup(10) >> polynomial(rest, power=1.0)`",
+        ),
+        ("swa(10)", "such as `hold(80%) >> cosine(10ep, to=0.02) >> hold()`"),  # 10 is hardly a rate
+        ("mul(2, cosine(10) + cosine(5))", "write `2 * (cosine(10) + cosine(5))`"),
+        ("join_schedules([warmup(5), cosine(10)], [5])", "write `warmup(5) >> cosine(10)`"),
+        ("join_schedules(5)", "such as `warmup(500) >> cosine(1000)`"),
+        ("cosine(100, num_cycles=0.5)", "rounds are `repeat(3, cosine(1000))`"),
+        ("cosine(100, num_cycles=4)", "rounds are `repeat(4, cosine(1000))`"),
+    ],
+)
+def test_hints_take_the_numbers_of_the_call(theirs, hint):
+    with pytest.raises(lrdsl.ScheduleError) as caught:
+        lrdsl.compile(theirs, base_lr=1)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("lin", "linear"), ("cosine_restart", "cosine"), ("exp", "exponential"), ("minimum_lr_x", "min")],
+)
+def test_a_prefix_says_more_than_letters_in_common(word, meant):
+    assert nearest(word, ["min", "constant", "linear", "cosine", "exponential"]) == meant
 
 
 RECOMMENDED = {
