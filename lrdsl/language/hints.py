@@ -106,10 +106,10 @@ def filled(recipe: str, given: Given = (), *, counts: bool = True) -> tuple[str,
 
 
 def _joined(op: str, nodes: Sequence[tree.Node]) -> str:
-    """Schedules with ``op`` between them, or nothing if there are not two or they are long."""
+    """Schedules with ``op`` between them, or nothing if there are none or they are long."""
     if nodes and isinstance(nodes[0], tree.Items):
         nodes = nodes[0].items
-    if len(nodes) < 2:
+    if not nodes or (len(nodes) == 1 and not isinstance(nodes[0], tree.Call)):
         return ""
     whole = tree.Then(tuple(nodes)) if op == ">>" else reduce(lambda a, b: tree.Binary(op, a, b), nodes)
     text = render(whole)

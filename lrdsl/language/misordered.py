@@ -24,15 +24,18 @@ def misordered(node: tree.Call, primitive: Primitive, binder: Binder) -> Schedul
     (`cycle`), a metric by name only (`plateau`), a length first (all segments that have one).
     """
     positional = [argument.value for argument in node.arguments if argument.name is None]
-    if not positional:
+    kinds = [parameter.kind.name for parameter in primitive.parameters]
+    if not positional or not kinds:
         return None
-    first, kinds = positional[0], [parameter.kind.name for parameter in primitive.parameters]
+    first = positional[0]
     if kinds[0] == "positions" and isinstance(first, tree.Number):
         return _without_brackets(node, primitive, positional)
     if kinds[:2] == ["times", "schedule"] and _is_schedule(first):
         return _body_first(node, positional)
     if "schedule" in kinds[: len(positional)] and isinstance(positional[kinds.index("schedule")], tree.Number):
         return _length_for_body(node, positional[kinds.index("schedule")])
+    if "rates" in kinds and (error := _values_by_position(node, primitive, positional)):
+        return error
     if "metric" in kinds:
         return _unnamed_metric(positional, kinds, primitive, binder)
     if kinds[0] == "steps" and len(positional) > 1 and _is_share(first) and any(map(_is_length, positional[1:])):
@@ -48,6 +51,16 @@ def _without_brackets(node: tree.Call, primitive: Primitive, positional: list[tr
     written = (tree.Argument(tree.Items(tuple(entries))), *(a for a in node.arguments if a.value not in entries))
     message = f"`{primitive.parameters[0].name}` of `{node.function}` must be a list, got {quoted(positional[0])}"
     return ScheduleError("E0316", message, positional[0].span, f"write `{render(replace(node, arguments=written))}`")
+
+
+def _values_by_position(node: tree.Call, primitive: Primitive, positional: list[tree.Node]) -> ScheduleError | None:
+    """``multistep([30, 60], [1, 2, 3])``."""
+    values = next(parameter for parameter in primitive.parameters if parameter.kind.name == "rates")
+    for parameter, value in zip(primitive.parameters, positional, strict=False):
+        if isinstance(value, tree.Items) and parameter.kind.name not in ("positions", "rates"):
+            message = f"`{parameter.name}` of `{node.function}` needs a number; {quoted(value)} is a list"
+            return ScheduleError("E0303", message, value.span, f"write `{values.name}={render(value)}`")
+    return None
 
 
 def _body_first(node: tree.Call, positional: list[tree.Node]) -> ScheduleError:
@@ -97,4 +110,5 @@ def _is_share(node: tree.Node) -> bool:
 
 
 def _is_length(node: tree.Node) -> bool:
-    return isinstance(node, tree.Number) and not node.unit and node.value >= 1 and node.value.denominator == 1
+    """No rate or power is so large."""
+    return isinstance(node, tree.Number) and not node.unit and node.value >= 10 and node.value.denominator == 1

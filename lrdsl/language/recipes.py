@@ -53,7 +53,7 @@ RECIPES = words(
         "ChainedScheduler product multiply mul": "{... *|warmup(500) * exponential(0.99)}",
         "add sum plus": "{... +|cosine(1000) + constant(1e-5)}",
         "sub subtract minus": "{... -|constant(1x) - linear(1000, from=0, to=0.5x)}",
-        "loop forever": "cycle(cosine(1000))",
+        "loop forever": "cycle({... >>|cosine(1000)})",
         "ParamGroupScheduler": "lr = cosine(1000); lr[head] = 10 * cosine(1000)",
     }
 )

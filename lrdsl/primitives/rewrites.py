@@ -55,7 +55,8 @@ def wsd(
     """
     if n < warmup + decay:
         message = f"`warmup` and `decay` of `wsd` need {_steps(warmup + decay)} steps, `n` has {_steps(n)}"
-        raise ScheduleError("E0409", message, hint="shorten one of them")
+        hint = "shorten one of them; a share such as `10%` is of the run, not of `n`"
+        raise ScheduleError("E0409", message, hint=hint)
     return stage.rewrite(
         [Part("warmup", warmup), Part("hold", n - warmup - decay), Part(shape, decay, {"to": to})],
     )
