@@ -89,7 +89,9 @@ def _unnamed_metric(
     """``plateau(loss)``."""
     metric = primitive.parameters[kinds.index("metric")].name
     for kind, value in zip(kinds, positional, strict=False):
-        if kind not in ("metric", "choice") and isinstance(value, tree.Name) and not _has_meaning(value, binder):
+        if kind in ("metric", "choice") or not isinstance(value, tree.Name):
+            continue
+        if value.id != "none" and not _has_meaning(value, binder):
             hint = f"write `{metric}={value.id}`"
             return ScheduleError("E0201", f"unknown name `{value.id}`", value.span, hint)
     return None

@@ -72,7 +72,7 @@ def _is_formula(node: tree.Node, binder: Binder) -> bool:
             case tree.Name():
                 found = found or _only_a_formula_has(part, binder)
             case tree.Call(function):
-                if function not in FUNCTIONS:
+                if function not in FUNCTIONS or function in SEGMENTS:  # outside, `tanh` is a segment
                     return False
                 found = found or function not in POINTWISE
             case tree.Number() | tree.Binary() | tree.Negate() | tree.Compare():

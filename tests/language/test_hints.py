@@ -424,6 +424,23 @@ def test_hints_take_the_numbers_of_the_call(theirs, hint):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "cosine(100) | guard(loss, none)",
+        "cosine(100) | greedy(3, 0.5, acc, max)",
+        "0.5 * tanh(100)",
+        "tanh(100) / 2 >> hold()",
+        "multistep([30, 80], 0.5, none)",
+        "repeat(2, max(cosine(10), 0.1x))",
+        "cosine(10, 0.001)",
+        "points([10, 20, 050], [1, 2, 3])",  # not a thousand: a blank stands before it
+    ],
+)
+def test_what_looks_misplaced_and_is_not(text):
+    assert lrdsl.compile(text, base_lr=1).targets == ("lr",)
+
+
+@pytest.mark.parametrize(
     ("word", "meant"),
     [("lin", "linear"), ("cosine_restart", "cosine"), ("exp", "exponential"), ("minimum_lr_x", "min")],
 )
