@@ -11,7 +11,7 @@ from lrdsl.plotting.curve import Curve, Part
 from lrdsl.plotting.layout import LEFT, MARGIN, PLOT_HEIGHT, RIGHT, WIDTH, Layout
 
 # Plain rules, without custom properties, shorthands or sizes of the root: what draws pictures outside browsers knows no
-# more. Such a program skips the rules for dark pages. The class keeps all of them off the page around.
+# more, and skips media rules. Those hold what only browsers need. The class keeps all of them off the page around.
 CSS = """
 .lrdsl{font-size:11px;font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 .lrdsl .code{font-family:"DejaVu Sans Mono",ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
@@ -24,6 +24,7 @@ CSS = """
 .lrdsl .edge{stroke:#8c959f;stroke-dasharray:1 3}
 .lrdsl .line{fill:none;stroke-width:2;stroke-linejoin:round}
 """
+FITTING_CSS = "@media (min-width:0){.lrdsl{max-width:100%;height:auto}}"
 DARK_CSS = """
 .lrdsl .page{fill:#0d1117}
 .lrdsl text{fill:#9198a1}
@@ -81,7 +82,7 @@ def _css(curves: int, *, metrics: bool) -> str:
         return "\n".join(rules)
 
     light, dark = (CSS + METRIC_CSS.lstrip(), DARK_CSS + DARK_METRIC_CSS.lstrip()) if metrics else (CSS, DARK_CSS)
-    return f"{light}{colours(style.LIGHT)}\n@media (prefers-color-scheme:dark){{{dark}{colours(style.DARK)}\n}}\n"
+    return f"{light}{colours(style.LIGHT)}\n{FITTING_CSS}\n@media (prefers-color-scheme:dark){{{dark}{colours(style.DARK)}\n}}\n"
 
 
 def _head(plan: Layout) -> Iterator[str]:
