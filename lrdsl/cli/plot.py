@@ -49,7 +49,7 @@ class StepsAfterAt(click.Command):
 @click.option("--from", "begin", type=steps, default="0", metavar="STEP", help="First step drawn.")
 @click.option("--to", "end", type=steps, metavar="STEP", help="Last step drawn. Default: the run, or all that changes.")
 @click.option("--target", help="What to draw: lr (the default), weight_decay, momentum, beta1 ...")
-@click.option("--group", metavar="NAME", help="Of which parameter group: its name or index.")
+@click.option("--group", metavar="NAME", help="Of which parameter group: a name or index in the text or --base.")
 @click.option(
     "--metric", "reports", type=metrics.reports, metavar="FILE.csv", help="What is observed: columns step, loss, ..."
 )

@@ -82,7 +82,8 @@ def _css(curves: int, *, metrics: bool) -> str:
         return "\n".join(rules)
 
     light, dark = (CSS + METRIC_CSS.lstrip(), DARK_CSS + DARK_METRIC_CSS.lstrip()) if metrics else (CSS, DARK_CSS)
-    return f"{light}{colours(style.LIGHT)}\n{FITTING_CSS}\n@media (prefers-color-scheme:dark){{{dark}{colours(style.DARK)}\n}}\n"
+    dark_page = f"@media (prefers-color-scheme:dark){{{dark}{colours(style.DARK)}\n}}"
+    return f"{light}{colours(style.LIGHT)}\n{FITTING_CSS}\n{dark_page}\n"
 
 
 def _head(plan: Layout) -> Iterator[str]:
