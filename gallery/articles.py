@@ -314,8 +314,8 @@ ARTICLES = (
         "divergence",
         "Cut on divergence",
         "To a tenth at every report that is not a number, or to a hundredth at a spike too, and for good: "
-        "`recover=inf`. Two nan in a row, as here, cut twice. PaLM's way with spikes, by hand, was another: back to a checkpoint, and on "
-        "without those batches (Chowdhery et al. 2022, https://arxiv.org/abs/2204.02311).",
+        "`recover=inf`. Two nan in a row, as here, cut twice. PaLM's way with spikes, by hand, was another: back to a "
+        "checkpoint, and on without those batches (Chowdhery et al. 2022, https://arxiv.org/abs/2204.02311).",
         (
             Variant(
                 "hold() | guard(factor=0.1, recover=inf)",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,10 +42,13 @@ class Values:
     def csv(self) -> None:
         """Print a column of steps, then one for each text: headed by what it is of, or by the text if more are."""
         import csv
+        import io
 
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        written = io.StringIO()
+        writer = csv.writer(written, lineterminator="\n")
         writer.writerow(["step", *(self.texts if len(self.texts) > 1 else self.names)])
         writer.writerows(self._rows())
+        click.echo(written.getvalue(), nl=False)
 
     def _rows(self) -> list[list[str]]:
         return [[str(step), *map(repr, row)] for step, *row in zip(self.steps, *self.columns, strict=True)]
