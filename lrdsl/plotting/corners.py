@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Sequence
 from itertools import pairwise
 
@@ -25,21 +26,23 @@ def with_corners(points: Sequence[Place], step: float, jumps: Container[float]) 
     if step < VISIBLE or len(points) < 2:
         return list(points)
     slopes = [(w - v) / (b - a) for (a, v), (b, w) in pairwise(points)]
-    drawn = list(points[:1])
-    before: float | None = None
-    for (x, y), slope, after in zip(points[1:], slopes, [*slopes[1:], None], strict=True):
+    drawn, jumped = list(points[:1]), False
+    for index, (x, y) in enumerate(points[1:]):
         last_x, last_y = drawn[-1]
-        found = x in jumps or abs(slope) > 3 * _steepness(slope, before, after)
+        found = x in jumps or abs(slopes[index]) > 3 * _steepness(slopes, index, jumped)
         jumped = found and x - last_x < 1.5 * step and abs(y - last_y) > JUMP
         if jumped:
             drawn.append((x, last_y))
         drawn.append((x, y))
-        before = 0.0 if jumped else slope
     return drawn
 
 
-def _steepness(slope: float, before: float | None, after: float | None) -> float:
-    """That of the steeper neighbour which goes the same way; at an end of the line, of the one there is."""
-    if before is None or after is None:
-        return abs(before or after or 0.0)
-    return max(abs(other) if other * slope > 0 else 0.0 for other in (before, after))
+def _steepness(slopes: Sequence[float], index: int, jumped: bool) -> float:
+    """That of the steeper neighbour that goes the same way and was no jump; at an end, that of the only neighbour."""
+    last = len(slopes) - 1
+    if last == 0 or (jumped and index == last):
+        return math.inf  # nothing to compare with
+    if index in (0, last):
+        return abs(slopes[1] if index == 0 else slopes[index - 1])
+    neighbours = (0.0 if jumped else slopes[index - 1], slopes[index + 1])
+    return max(abs(other) if other * slopes[index] > 0 else 0.0 for other in neighbours)
