@@ -12,7 +12,6 @@ from lrdsl.language.recipes import TARGET_WORDS
 from lrdsl.language.values import Word, describe
 from lrdsl.syntax import tree
 
-_SECOND = "`>>` runs one segment after another; or name both: `lr = ...; weight_decay = ...`"
 _JOIN = "`>>` runs one segment after another: `lr = warmup(500) >> cosine(1000)`"
 _LONGEST = 40
 Key = tuple[str, str | int | None]
