@@ -104,7 +104,6 @@ CODES: dict[str, str] = {
     "N0710": "a segment has no steps",
     "N0711": "a milestone is repeated",
     "N0712": "a duration was rounded",
-    "N0713": "a modifier waits for reports",
     # Use.
     "E0801": "a step must be a whole number, not negative",
     "E0802": "the saved schedule is a different one",

@@ -1,0 +1,43 @@
+"""What to write so that a schedule does not start at 0."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+from lrdsl.language.printer import render
+from lrdsl.primitives import SEGMENTS
+from lrdsl.syntax import tree
+
+
+def above_zero(first: tree.Node) -> str:
+    """A hint about the first segment, right wherever it stands in its text."""
+    if isinstance(first, tree.Call) and _is_written(first) and first.function in SEGMENTS:
+        if first.function == "warmup":
+            return f"`({render(_longer(first))} | skip(1))`, or a `from` above 0"
+        if SEGMENTS[first.function].parameter("from"):
+            return "give it a `from` above 0"
+    return "`(... | skip(1))` leaves that step out"
+
+
+def _is_written(call: tree.Call) -> bool:
+    """Is it in the text? `wsd` and `points` are run as other segments."""
+    return call.function_span == (call.span[0], call.span[0] + len(call.function))
+
+
+def _longer(call: tree.Call) -> tree.Call:
+    """The call with a length of one step more; `rest` and `until` say where it ends, and stay."""
+
+    def argument(index: int, given: tree.Argument) -> tree.Argument:
+        if given.name == "n" or (given.name is None and index == 0):
+            return replace(given, value=_plus_one(given.value))
+        return given
+
+    return replace(call, arguments=tuple(argument(*each) for each in enumerate(call.arguments)))
+
+
+def _plus_one(length: tree.Node) -> tree.Node:
+    match length:
+        case tree.Rest():
+            return length
+        case tree.Number(value, ""):
+            return tree.Number(value + 1)
+    return tree.Binary("+", length, tree.Number(Fraction(1)))
