@@ -3,19 +3,34 @@
 from dataclasses import replace
 from fractions import Fraction
 
+from lrdsl.language.memory import Placed
 from lrdsl.language.printer import render
 from lrdsl.primitives import SEGMENTS
+from lrdsl.program.expr import STEP
 from lrdsl.syntax import tree
+from lrdsl.track import Track
 
 
-def above_zero(first: tree.Node) -> str:
+def above_zero(first: tree.Node, track: Track) -> str:
     """A hint about the first segment, right wherever it stands in its text."""
     if isinstance(first, tree.Call) and _is_written(first) and first.function in SEGMENTS:
         if first.function == "warmup":
             return f"`({render(_longer(first))} | skip(1))`, or a `from` above 0"
         if SEGMENTS[first.function].parameter("from"):
             return "give it a `from` above 0"
+    if any(_is_formula(placed) and _is_part(placed, first) for placed in track.lowered.placed):
+        return "let the formula start above 0"  # in which `skip` leaves `step` as it is
     return "`(... | skip(1))` leaves that step out"
+
+
+def _is_formula(placed: Placed) -> bool:
+    return placed.bound.primitive.name == "expr" and placed.begin == 0
+
+
+def _is_part(placed: Placed, whole: tree.Node) -> bool:
+    """Does a segment run from the start, or stand inside what does?"""
+    start, end = placed.bound.node.span
+    return placed.clock is STEP or (whole.span[0] <= start and end <= whole.span[1])
 
 
 def _is_written(call: tree.Call) -> bool:

@@ -65,4 +65,4 @@ def starts_at_zero(track: Track) -> Iterator[Note]:
     state = array("d", track.program.state)
     if track.evaluator.value(0, state) == 0 < track.evaluator.value(1, state):
         first = track.lowered.stretch.pieces[0].origin
-        yield Note("N0704", "update 0 has learning rate 0: it moves nothing", first.span, above_zero(first))
+        yield Note("N0704", "update 0 has learning rate 0: it moves nothing", first.span, above_zero(first, track))
