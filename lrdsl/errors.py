@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = ["CODES", "Note", "ScheduleError", "Span"]
@@ -165,6 +166,14 @@ class ScheduleError(ValueError):
 
     def __str__(self) -> str:
         return render(self.code, self.message, self.span, self.hint, self.text, self.source)
+
+
+def raise_all(errors: Iterable[ScheduleError]) -> None:
+    """Raise the first of some errors, with the rest in its `others`; if there is one."""
+    found = list(errors)
+    if found:
+        found[0].others = tuple(found[1:])
+        raise found[0]
 
 
 @dataclass(frozen=True, slots=True)

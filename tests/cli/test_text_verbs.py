@@ -35,10 +35,8 @@ def test_check_ignores_notes(run: Any) -> None:
     assert (ran.code, ran.out) == (0, f"ok: {text}\n")
     ran = run("check", "--strict", "--ignore", "n0704", text, *total)
     assert ran.code == 1
-    assert [line[:5] for line in ran.out.splitlines() if line.startswith("N")] == ["N0708", "N0701"]
-    ran = run(
-        "check", "--strict", "--json", *(f"--ignore={code}" for code in ("N0704", "N0708", "N0701")), text, *total
-    )
+    assert [line[:5] for line in ran.out.splitlines() if line.startswith("N")] == ["N0701"]
+    ran = run("check", "--strict", "--json", "--ignore=N0704", "--ignore=N0701", text, *total)
     assert (ran.code, json.loads(ran.out)[0]["notes"]) == (0, [])
 
 
@@ -64,11 +62,8 @@ def test_check_says_in_its_help_what_it_ignores(run: Any) -> None:
     ("text", "line"),
     [
         ("hold() | plateau()", "listens to: loss"),
-        ("(hold(9) | plateau(metric=val_loss)) >> hold() | guard() | plateau()", "listens to: val_loss, loss"),
-        (
-            "hold() | normscale(1) | guard()",
-            "listens to: grad_norm (the optimizer reports it), loss",
-        ),
+        ("(hold(99) | plateau(metric=val_loss)) >> hold() | guard() | plateau()", "listens to: val_loss, loss"),
+        ("hold() | normscale(1) | guard()", "listens to: grad_norm (the optimizer reports it), loss"),
     ],
 )
 def test_explain_says_what_a_schedule_listens_to(run: Any, text: str, line: str) -> None:
