@@ -28,8 +28,8 @@ def notes(track: Track, total: int | None) -> Iterator[Note]:
 
 def _never_fires(changed: Changed, total: int | None) -> Iterator[Note]:
     """N0706: even with one report per step there are too few."""
-    begin, end = changed.body.begin, changed.body.end
-    steps = (end if total is None else min(end, total)) - begin
+    end = changed.body.end
+    steps = (end if total is None else min(end, total)) - max(changed.body.begin, 0)
     needed = (changed.arguments["patience"] + 2) * changed.arguments["every"]
     if 0 < steps < needed:
         message = f"`plateau` can never fire: it takes {needed} reports, and there are {steps} steps to make them in"
@@ -56,21 +56,21 @@ def _bound(bound: Expr | None, otherwise: float) -> float | None:
 
 def _values(body: Stretch, total: int | None) -> list[float] | None:
     """What `body` is along its scope; None if that depends on reports, or `body` is too large to be run by itself."""
-    if any(node.operation in ("STATE", "SYMBOL") for piece in body.pieces for node in postorder(piece.value)):
+    pieces = [piece for piece in body.pieces if piece.end > 0]  # what `skip` leaves out may begin before step 0
+    if any(node.operation in ("STATE", "SYMBOL") for piece in pieces for node in postorder(piece.value)):
         return None
-    begin = body.begin
-    end = min(body.end, FOREVER if total is None else total)
+    begin, end = max(body.begin, 0), min(body.end, FOREVER if total is None else total)
     if end == FOREVER:
-        end = 1000 + max(piece.begin for piece in body.pieces)
-    if end <= begin or not body.pieces:
+        end = 1000 + max(piece.begin for piece in pieces)
+    if end <= begin:
         return None
     assembler = Assembler()
     try:
-        segments = [Segment(p.begin if i else 0, assembler.add([p.value])) for i, p in enumerate(body.pieces)]
+        segments = [Segment(p.begin if i else 0, assembler.add([p.value])) for i, p in enumerate(pieces)]
     except ScheduleError:
         return None
     program = assembler.finish(segments, [], [], [], [])
-    edges = {step for p in body.pieces for edge in (p.begin, p.end, *p.marks) for step in (edge - 1, edge)}
+    edges = {step for p in pieces for edge in (p.begin, p.end, *p.marks) for step in (edge - 1, edge)}
     spread = range(begin, end, max(1, (end - begin) // LOOKS))
     steps = sorted({*spread, end - 1, *(edge for edge in edges if begin <= edge < end)})
     return list(map(float, evaluators.evaluator(program).values(array("q", steps), array("d"))))

@@ -24,7 +24,7 @@ def above_zero(first: tree.Node, track: Track) -> str:
 
 
 def _is_formula(placed: Placed) -> bool:
-    return placed.bound.primitive.name == "expr" and placed.begin == 0
+    return placed.bound.primitive.name == "expr" and placed.begin <= 0 < placed.end
 
 
 def _is_part(placed: Placed, whole: tree.Node) -> bool:
@@ -35,7 +35,8 @@ def _is_part(placed: Placed, whole: tree.Node) -> bool:
 
 def _is_written(call: tree.Call) -> bool:
     """Is it in the text? `wsd` and `points` are run as other segments."""
-    return call.function_span == (call.span[0], call.span[0] + len(call.function))
+    start, end = call.function_span
+    return end - start == len(call.function)
 
 
 def _longer(call: tree.Call) -> tree.Call:

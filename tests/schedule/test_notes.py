@@ -117,6 +117,7 @@ def test_a_peak_is_told_of_what_brings_it(text, where):
         ("let w = 500; warmup(w * 2) >> hold()", "warmup(w * 2)", "(warmup(w * 2 + 1) | skip(1))"),
         ("warmup(until=50) >> hold()", "warmup(until=50)", "(warmup(until=50) | skip(1))"),
         ("warmup(rest) >> cosine(50)", "warmup(rest)", "(warmup(rest) | skip(1))"),
+        ("((warmup(9))) >> hold()", "((warmup(9)))", "(warmup(10) | skip(1))"),
         ("warmup(9) >> hold() | plateau()", "warmup(9)", "(warmup(10) | skip(1))"),
         ("(warmup(90) | take(50)) >> hold(rest)", "warmup(90)", "(warmup(91) | skip(1))"),
         ("let s = warmup(9); lr = s >> hold(); lr[a] = s >> cosine(rest)", "warmup(9)", "(warmup(10) | skip(1))"),
@@ -154,7 +155,13 @@ def test_a_schedule_that_leaves_out_its_first_step(text, first):
 
 
 @pytest.mark.parametrize(
-    "text", ["expr(base * step / total)", "let f = expr(base * t); max(f, 0.5 * f)", "repeat(3, expr(base * t, n=5))"]
+    "text",
+    [
+        "expr(base * step / total)",
+        "let f = expr(base * t); max(f, 0.5 * f)",
+        "repeat(3, expr(base * t, n=5))",
+        "expr(base * step) | skip(1)",
+    ],
 )
 def test_a_formula_that_starts_at_zero(text):
     (note,) = [note for note in notes(text) if note.code == "N0704"]
@@ -205,6 +212,20 @@ def test_large_factors_are_written_as_explain_does():
 def test_a_milestone_that_is_repeated_often_is_one_note():
     found = [note for note in notes("multistep([5, 5, 5, 7, 9, 9])") if note.code == "N0711"]
     assert [note.span for note in found] == [(14, 15), (26, 27)]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("((hold(1) >> cosine(30)) | clamp(max=0.5x)) | skip(1)", None),
+        ("((constant(2x, 1) >> cosine(30, from=1x)) | clamp(max=1x)) | skip(1)", "N0707"),
+        ("(hold(1) | clamp(max=0.5x)) | skip(1) | take(5)", None),
+        ("(hold(20) | plateau(patience=8)) | skip(10)", None),
+        ("(hold(20) | plateau(patience=9)) | skip(10)", "N0706"),
+    ],
+)
+def test_what_is_left_out_is_not_looked_at(text, code):
+    assert {"N0706", "N0707"} & set(codes(text)) == ({code} if code else set())
 
 
 def test_nothing_is_said_of_a_clamp_whose_left_side_is_too_large_alone():
