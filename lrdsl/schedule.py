@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +13,7 @@ from lrdsl import checks
 from lrdsl.errors import Note, ScheduleError, Span
 from lrdsl.language.binder import Binder
 from lrdsl.language.bound import Bound
-from lrdsl.language.context import TARGETS, Context, shown
+from lrdsl.language.context import TARGETS, Context, key_of, shown
 from lrdsl.language.hints import suggestion
 from lrdsl.language.lowering import lower
 from lrdsl.language.printer import render
@@ -116,7 +116,7 @@ class Schedule:
         self.check_metric(metric)
         step = self._observed.get(metric, 0) + 1 if step is None else _whole(step)
         for track in self.tracks.values():
-            track.observe(metric, float(value), step, skipped)
+            track.observe(metric, _double(value), step, skipped)
         if not skipped:
             self._observed[metric] = step
 
@@ -137,7 +137,7 @@ class Schedule:
 
     def state_dict(self) -> dict[str, Any]:
         """Text, context and modifier state as plain numbers and strings."""
-        modifiers = {_key(*key): dict(zip(t.program.slots, t.state, strict=True)) for key, t in self.tracks.items()}
+        modifiers = {key_of(*key): dict(zip(t.program.slots, t.state, strict=True)) for key, t in self.tracks.items()}
         return {
             "language": LANGUAGE,
             "text": str(self),
@@ -182,13 +182,14 @@ class Schedule:
             raise ValueError(f"expected modifier state for {', '.join(expected) or 'no target'}, got {got or 'none'}")
         loaded = {}
         for key, track in self.tracks.items():
-            slots = given.get(_key(*key), {})
+            slots = given.get(key_of(*key), {})
             if not isinstance(slots, Mapping) or set(slots) != set(track.program.slots):
-                raise ValueError(f"expected the numbers {', '.join(track.program.slots) or '(none)'} for {_key(*key)}")
+                names = ", ".join(track.program.slots) or "(none)"
+                raise ValueError(f"expected the numbers {names} for {key_of(*key)}")
             for name, value in slots.items():  # nan is possible: the sum of reports that are not averaged yet
                 if not isinstance(value, Real) or isinstance(value, bool):
-                    raise ValueError(f"expected a number for {name}, got {value!r}")
-            loaded[key] = array("d", (float(slots[name]) for name in track.program.slots))
+                    raise ValueError(f"expected a number for {name}, got {shown(value)}")
+            loaded[key] = array("d", (_double(slots[name]) for name in track.program.slots))
         return loaded
 
     def _read_observed(self, given: Any) -> dict[str, int]:
@@ -209,7 +210,7 @@ class Schedule:
     def notes(self) -> tuple[Note, ...]:
         """What is not wrong but worth knowing, in the order of the text."""
         if self._notes is None:
-            tracks = {_key(*key): (track, self._context.base(*key)) for key, track in self.tracks.items()}
+            tracks = {key_of(*key): (track, self._context.base(*key)) for key, track in self.tracks.items()}
             self._notes = collect(tracks, self._context.total_steps, self._rounded)
         return self._notes
 
@@ -280,8 +281,8 @@ class Schedule:
         if track is None:
             raise ScheduleError(
                 "E0803",
-                f"the schedule does not name `{_key(target, group)}`",
-                hint=f"it names {', '.join(_key(*key) for key in self.tracks)}",
+                f"the schedule does not name `{key_of(target, group)}`",
+                hint=f"it names {', '.join(key_of(*key) for key in self.tracks)}",
             )
         return track
 
@@ -340,44 +341,45 @@ def compile(
     if not isinstance(text, str):
         if not isinstance(text, Real) or isinstance(text, bool):
             raise TypeError(f"expected a schedule text or a number, got {type(text).__name__}")
-        try:
-            rate = float(text)
-        except OverflowError:
-            rate = math.inf
+        rate = _double(text)
         if not math.isfinite(rate):
             raise ScheduleError("E0402", f"expected a schedule text or a finite rate, got {shown(text)}")
         text = f"constant({rate!r})"
     return bind(str.__str__(text), context)  # a plain str: a subclass may be equal to anything, and parses are kept
 
 
-@bounded(2 * NODES)
 def bind(text: str, context: Context) -> Schedule:
     """`compile` with a context that is already made."""
     script = parse(text)
     errors = Errors()
-    tracks: dict[tuple[str, Group], Track] = {}
-    with suppress(Enough), errors:
+    tracks: dict[Key, Track] = {}
+    with suppress(Enough), errors, bounded(2 * NODES):
         binder = Binder(context, errors)
-        for (target, group), bound in _each_base(bind_script(script, binder), context):
+        named = bind_script(script, binder)
+        for key, bound in named:
             with errors:
-                base, prev = context.base(target, group), context.prev(target)
-                track = Track(lower(bound, base, prev, context.total_steps, _key(target, group), errors))
-                checks.sample(track, target, context.total_steps, bound.node.span)
-                tracks[target, group] = track
-    error = errors.first()
-    if error is not None:
-        raise error.within(text)
+                tracks[key] = _track(key, bound, context, errors)
+    _tell(errors, text)
+    for (target, group), bound in named:
+        for own in context.groups(target) if group is None else ():  # each starts from its own base
+            if (target, own) not in tracks:
+                with errors:
+                    tracks[target, own] = _track((target, own), bound, context, errors)
+    _tell(errors, text)
     return Schedule(text, script, context, tracks, binder.rounded)
 
 
-def _each_base(named: Sequence[tuple[Key, Bound]], context: Context) -> Iterator[tuple[Key, Bound]]:
-    """What the text names, and a target without a group once more for every group that has a base of its own."""
-    keys = {key for key, _ in named}
-    for (target, group), bound in named:
-        yield (target, group), bound
-        for own in context.groups(target) if group is None else ():
-            if (target, own) not in keys:
-                yield (target, own), bound
+def _tell(errors: Errors, text: str) -> None:
+    error = errors.first()
+    if error is not None:
+        raise error.within(text)
+
+
+def _track(key: Key, bound: Bound, context: Context, errors: Errors) -> Track:
+    total = context.total_steps
+    track = Track(lower(bound, context.base(*key), context.prev(key[0]), total, key_of(*key), errors))
+    checks.sample(track, key[0], total, bound.node.span)
+    return track
 
 
 def _rebuild(text: str, context: Context, state: Mapping[str, Any]) -> Schedule:
@@ -391,14 +393,16 @@ def _difference(saved: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     there, here = saved["context"], own["context"]
     if saved["text"] != own["text"] or saved["language"] != own["language"] or not isinstance(there, Mapping):
         return f"`{saved['text']}`"
-    name = next(name for name in {**here, **there} if here.get(name) != there.get(name))
+    name = next((name for name in {**here, **there} if here.get(name) != there.get(name)), "the context")
     return f"{name} was {there.get(name, 'not set')}, is {here.get(name, 'not set')}"
 
 
-def _key(target: str, group: Group) -> str:
-    if isinstance(group, str) and group.isdigit():  # the group named "0" is not the first group
-        group = f'"{group}"'
-    return target if group is None else f"{target}[{group}]"
+def _double(value: Any) -> float:
+    """The nearest double; infinite if there is none."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _whole(step: Any) -> int:

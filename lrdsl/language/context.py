@@ -71,14 +71,13 @@ class Context:
 
     def base(self, target: str, group: str | int | None) -> float | None:
         """The base of a target and group: the most exact one that is known."""
-        keys = ([f"{target}[{group}]"] if group is not None else []) + [target]
+        keys = (key_of(target, group), target)
         found = next((self.bases[key] for key in keys if key in self.bases), None)
         return self.base_lr if found is None and target == "lr" else found
 
     def groups(self, target: str) -> list[str | int]:
         """The groups that have a base of their own for a target."""
-        inner = [key.removeprefix(f"{target}[")[:-1] for key in self.bases if key.startswith(f"{target}[")]
-        return [int(group) if group.isdigit() else group.strip('"') for group in inner]
+        return [_group(key.partition("[")[2][:-1]) for key in self.bases if key.startswith(f"{target}[")]
 
     def prev(self, target: str) -> float | None:
         """The value that flows into the first segment of a target; None: its base."""
@@ -95,6 +94,13 @@ class Context:
         given |= {f"param {name}": value for name, value in sorted(self.params.items())}
         given |= {f"base {name}": value for name, value in sorted(self.bases.items())}
         return given | {f"prev {name}": value for name, value in sorted(self.prevs.items())}
+
+
+def key_of(target: str, group: str | int | None) -> str:
+    """``lr``, ``lr[head]``, ``lr[0]``; the group that is named "0" is ``lr["0"]``."""
+    if isinstance(group, str) and group.isascii() and group.isdigit():
+        group = f'"{group}"'
+    return target if group is None else f"{target}[{group}]"
 
 
 def _number(called: str, value: Any, wanted: str = "a finite number") -> float:
@@ -131,7 +137,14 @@ def _target(key: Any) -> str:
         raise ScheduleError("E0402", message, hint=suggestion(target, TARGETS))
     if key == "lr":
         raise ScheduleError("E0402", "the base of `lr` is base_lr; bases are for the others")
-    return target + bracket + group
+    return key_of(target, _group(group[:-1])) if bracket else target
+
+
+def _group(written: str) -> str | int:
+    """A group as it stands in brackets: a number is an index, a name may have quotes."""
+    if written.isascii() and written.isdigit():
+        return int(written)
+    return written[1:-1] if len(written) > 2 and written[0] == written[-1] == '"' else written
 
 
 def _mapping(called: str, value: Any) -> Mapping[Any, Any]:

@@ -5,6 +5,7 @@ gives back a `Stretch`. Primitives are called here, with where they stand and wh
 were given, and trace themselves.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -318,7 +319,7 @@ class Place:
             def operation(a: Expr, b: Expr) -> Expr:
                 return a * b / self.base  # type: ignore[no-any-return]
 
-        return _bounded(combine(operands, operation, lambda *pieces: _combined(bound, pieces)), bound.node)
+        return _bounded(combine(operands, operation, lambda *pieces: _combined(bound, pieces), self.at), bound.node)
 
     def _modified(self, bound: BoundModified) -> Stretch:
         primitive, call = bound.primitive, bound.node.right
@@ -408,7 +409,7 @@ def _spelled_out(primitive: Primitive, n: int, rates: Mapping[str, Any], call: t
             arguments.append(tree.Argument(tree.Number(Fraction(n))))
         elif parameter.python in rates:
             rate = _known(rates[parameter.python])
-            if rate is None:
+            if rate is None or not math.isfinite(rate):
                 return call
             shown = tree.Number(Fraction(repr(float(rate))))
             arguments.append(tree.Argument(shown, None if parameter.required else parameter.name))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import lrdsl.schedule
 from lrdsl.errors import ScheduleError
+from lrdsl.language.context import key_of
 from lrdsl.optim.groups import Group, named
 from lrdsl.optim.ownership import ENTRIES, Binding, Cell
 from lrdsl.schedule import Schedule
@@ -52,7 +53,7 @@ def bind(text: str | float, index: int, groups: Sequence[Group], bases: Sequence
             raise error.within(str(text)) from None
         if target.group is not None:
             of = index if index in members else members[0]
-            known |= usable({f"{target.name}[{target.group}]": bases[of][target.name]})
+            known |= usable({key_of(target.name, target.group): bases[of][target.name]})
     return lrdsl.schedule.compile(text, base_lr=base_lr, bases=known, **asdict(units))
 
 

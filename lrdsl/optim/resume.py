@@ -6,6 +6,7 @@ from numbers import Real
 from typing import Any, Literal, TypeGuard
 
 from lrdsl.errors import ScheduleError
+from lrdsl.language.context import key_of
 from lrdsl.optim.binding import bases_of, usable
 from lrdsl.optim.groups import Group
 from lrdsl.optim.ownership import Binding
@@ -146,7 +147,7 @@ def _difference(text: str | None, context: Mapping[str, Any], own: Schedule | No
     if own is None:
         return ""
     ours = own.context
-    named = {target if group is None else f"{target}[{group}]" for target, group in own.tracks}
+    named = {key_of(*key) for key in own.tracks}
     for key in sorted(ours.keys() | context.keys()):
         unused = key.startswith("base ") and key.removeprefix("base ") not in named
         branched = key == "origin" or key.startswith("prev ")

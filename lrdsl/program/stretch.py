@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from lrdsl.program.expr import Expr, const, select, substitute
+from lrdsl.program.expr import Expr, select
 from lrdsl.program.program import CODE, FOREVER, too_large
 
 
@@ -91,8 +91,13 @@ def join(parts: Sequence[Stretch]) -> Stretch:
     return replace(parts[-1], pieces=pieces, begin=parts[0].begin)
 
 
-def combine(parts: Sequence[Stretch], operation: Callable[..., Expr], origin: Callable[..., Any]) -> Stretch:
-    """Point by point: as long as the longest part, a shorter one holds its end value."""
+def combine(
+    parts: Sequence[Stretch],
+    operation: Callable[..., Expr],
+    origin: Callable[..., Any],
+    at: Callable[[Expr, int], Expr],
+) -> Stretch:
+    """Point by point: as long as the longest part, a shorter one holds its end value; `at` gives a value at a step."""
     longest = max(parts, key=lambda part: (part.end, part.exact))
     edges = sorted({piece.begin for part in parts for piece in part.pieces} | {part.end for part in parts})
     if len(edges) * len(parts) > 2 * CODE:  # as many operations, but for what folds: too many to even try
@@ -100,7 +105,7 @@ def combine(parts: Sequence[Stretch], operation: Callable[..., Expr], origin: Ca
     pieces = []
     for begin, end in itertools.pairwise(edges):
         here = [part.at(begin) for part in parts]
-        outs = [p.out if p.end == end else substitute(p.value, {"step": const(end)}) for p in here]
+        outs = [p.out if p.end == end else at(p.value, end) for p in here]
         value, out = operation(*(p.value for p in here)), operation(*outs)
         marks = tuple(mark for p in here for mark in p.marks if begin < mark < end)
         pieces.append(Piece(begin, end, value, out, origin(*here), marks))

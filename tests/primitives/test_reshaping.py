@@ -119,6 +119,12 @@ def test_anywhere_on_a_clock(left, change):
     assert round_[::2] == pytest.approx(alone[: len(round_[::2])], rel=1e-14)
 
 
+def test_a_piece_of_a_combination_ends_on_the_clock_of_its_round():
+    text = "((((linear(4, to=0.5x) >> hold(4)) * linear(8)) | take(4)) | sample(2)) >> linear(4)"
+    alone = list(lrdsl.compile(text, base_lr=1.0).lrs(range(8)))
+    assert list(lrdsl.compile(f"repeat(2, {text})", base_lr=1.0).lrs(range(16))) == 2 * alone
+
+
 def test_what_flows_on_is_the_value_at_the_end():
     for text, expected in {
         "(hold(5) >> constant(0.5)) | take(5)": 0.5,

@@ -88,3 +88,24 @@ def test_what_is_no_step(step):
     with pytest.raises(ScheduleError) as caught:
         schedule.lr(step)
     assert caught.value.code == "E0801" and len(str(caught.value)) < 250
+
+
+def test_a_report_beyond_doubles_is_not_finite():
+    schedule = lrdsl.compile("hold() | plateau(0, 0.5)", base_lr=1.0)
+    schedule.observe(HUGE)
+    assert schedule.lr(1) == 0.5
+
+
+@pytest.mark.parametrize(("key", "value"), [("context", {"base_lr": 1.0, "x": None}), ("modifiers", {"lr": HUGE})])
+def test_a_state_that_is_none(key, value):
+    schedule = lrdsl.compile("hold() | plateau()", base_lr=1.0)
+    with pytest.raises(ValueError, match=r"expected|different"):
+        schedule.load_state_dict({**schedule.state_dict(), key: value})
+
+
+@pytest.mark.parametrize(
+    "text", ["wsd(10, 2, 2, to=1e300 * (1e300 * base))", "points([0, 5], [1e300 * (1e300 * base), 1])"]
+)
+def test_a_rate_that_overflows_in_a_segment_of_segments(text):
+    with pytest.raises(ScheduleError, match="E0610"):
+        lrdsl.compile(text, base_lr=1.0)

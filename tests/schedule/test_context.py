@@ -124,3 +124,25 @@ def test_a_schedule_keeps_its_context():
     schedule = lrdsl.compile("constant(k)", base_lr=1.0, params=params)
     params["k"] = 2.0
     assert schedule.context == {"base_lr": 1.0, "param k": 0.5}
+
+
+def test_a_group_starts_from_its_own_base():
+    bases = {"lr[head]": 2.0, 'lr["0"]': 3.0, "lr[0]": 4.0, "lr[²]": 5.0, "weight_decay[head]": 0.5}
+    found = lrdsl.compile("linear(4)", base_lr=1.0, bases=bases)
+    assert {group: found.value("lr", 2, group) for group in (None, "head", "0", 0, "²", "tail")} == {
+        None: 0.5, "head": 1.0, "0": 1.5, 0: 2.0, "²": 2.5, "tail": 0.5
+    }  # fmt: skip
+    assert found.targets == ("lr",)
+    both = lrdsl.compile("lr = linear(4); lr[head] = hold()", base_lr=1.0, bases=bases)
+    assert (both.value("lr", 2, "head"), both.value("lr", 2, 0)) == (2.0, 2.0)
+
+
+def test_as_many_groups_as_there_are():
+    found = lrdsl.compile("warmup(4) >> cosine(8)", base_lr=1.0, bases={f"lr[{i}]": float(i) for i in range(3000)})
+    assert found.value("lr", 4, 2999) == 2999.0
+
+
+def test_what_is_wrong_for_one_group_only_is_told():
+    with pytest.raises(lrdsl.ScheduleError, match="E0609: `lr` is negative") as caught:
+        lrdsl.compile("hold() - 0.5", base_lr=1.0, bases={"lr[head]": 0.25})
+    assert caught.value.text == "hold() - 0.5"
