@@ -25,8 +25,9 @@ struct Segment {
 };
 
 struct Machine {
-  int64_t metric, begin, end, slot, slots, skipped, start,
-      count;  // skipped: hears of updates that are not made, 0 or 1
+  int64_t metric, begin, end, slot, slots;
+  int64_t skipped;  // 1: hears of updates that are not made, too
+  int64_t start, count;
 };
 
 struct Program {

@@ -103,7 +103,7 @@ ARTICLES = (
         "cosine-by-the-epoch",
         "Cosine by the epoch",
         "`CosineAnnealingLR(T_max=100, eta_min=0)` of an Adam at 1e-3, stepped once per epoch; by the update it is "
-        "smooth.",
+        "smooth. Drawn are the first 20 of the 100 epochs, on an axis that does not begin at 0.",
         (
             Variant(
                 "cosine(100ep) | sample(1ep)",
@@ -313,9 +313,9 @@ ARTICLES = (
     Strategy(
         "divergence",
         "Cut on divergence",
-        "A tenth, or a hundredth, when the loss is no longer a number or spikes, and for good: `recover=inf`. PaLM's "
-        "way with spikes, by hand, was another: back to a checkpoint, and on without those batches (Chowdhery et al. "
-        "2022, https://arxiv.org/abs/2204.02311).",
+        "To a tenth at every report that is not a number, or to a hundredth at a spike too, and for good: "
+        "`recover=inf`. Two nan in a row, as here, cut twice. PaLM's way with spikes, by hand, was another: back to a "
+        "checkpoint, and on without those batches (Chowdhery et al. 2022, https://arxiv.org/abs/2204.02311).",
         (
             Variant(
                 "hold() | guard(factor=0.1, recover=inf)",

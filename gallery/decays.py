@@ -252,8 +252,9 @@ DECAYS = (
     Strategy(
         "inverse-sqrt",
         "Inverse square root",
-        "√(W/t) after a warm-up over W: T5, t5x, tensor2tensor, big_vision and, with a time scale of its own, "
-        "transformers.",
+        "√(W/t) after a warm-up over W: t5x, tensor2tensor. In transformers and big_vision the time scale is a number "
+        "of its own, 1/√(1 + (t - W)/τ), and so it is here: `inverse_sqrt(τ)`. Its default is W in transformers and "
+        "10,000 in big_vision.",
         (
             Variant(
                 "warmup(10) >> inverse_sqrt(10)",

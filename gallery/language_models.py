@@ -101,9 +101,9 @@ LANGUAGE_MODELS = (
     Strategy(
         "deepseek-v3",
         "DeepSeek-V3",
-        "Constant for 10 trillion tokens, cosine to a tenth over 4.3 trillion, then two constants; batches of 15,360 "
-        "sequences of 4,096 tokens (smaller at first; drawn as constant). The lengths are the report's. DeepSeek-AI "
-        "2024, https://arxiv.org/abs/2412.19437",
+        "2,000 steps of warm-up, constant until 10 trillion tokens, cosine to a tenth over 4.3 trillion, then two "
+        "constants; batches of 15,360 sequences of 4,096 tokens (smaller at first; drawn as constant). The lengths are "
+        "the report's. DeepSeek-AI 2024, https://arxiv.org/abs/2412.19437",
         (
             Variant(
                 "warmup(2000) >> hold(until=10Ttok) >> cosine(4.3Ttok, to=2.2e-5) >> hold(333Btok) >> "
@@ -244,16 +244,17 @@ LANGUAGE_MODELS = (
     Strategy(
         "pythia",
         "Pythia",
-        "A tenth of the run up, cosine to a tenth of the base; the base depends on the size. GPT-NeoX's annealing. "
-        "Biderman et al. 2023, https://arxiv.org/abs/2304.01373",
+        "A hundredth of the run up, cosine to a tenth of the base; the base depends on the size, that of 12B is drawn. "
+        "GPT-NeoX's annealing, with the numbers of `pythia-12b.yml`. Biderman et al. 2023, "
+        "https://arxiv.org/abs/2304.01373",
         (
             Variant(
-                "warmup(10%) >> cosine(rest, to=0.1x)",
+                "warmup(1%) >> cosine(rest, to=0.1x)",
                 (
                     Formula(
                         pieces(
-                            (14_300, lambda t: 1.2e-4 * t / 14_300),
-                            (143_000, lambda t: half_cosine(t / 128_700, 1.2e-4, 1.2e-5)),
+                            (1430, lambda t: 1.2e-4 * t / 1430),
+                            (143_000, lambda t: half_cosine(t / 141_570, 1.2e-4, 1.2e-5)),
                         ),
                         some(143_000),
                     ),

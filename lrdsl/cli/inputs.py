@@ -150,11 +150,13 @@ def _texts(given: Sequence[str], file: Path | None, keys: Sequence[str]) -> Iter
 
 
 def _read(file: Path, keys: Sequence[str]) -> Iterator[Text]:
-    if not keys:
-        yield Text(file.read_text(encoding="utf-8"), str(file))
-        return
     from lrdsl.cli import config
 
+    if not keys and file.suffix not in config.SUFFIXES:
+        yield Text(file.read_text(encoding="utf-8"), str(file))
+        return
     document = config.load(file)
     for key in keys:
         yield Text(config.schedule(document, key, file), f"{file}: {key}")
+    if not keys:
+        yield Text(config.only(document, file), str(file))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def reports(path: str) -> list[Report]:
     """A CSV file in the order of its steps: a column ``step``, then one for each metric. An empty cell is no report."""
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             return sorted(_read(file), key=lambda report: report.step)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

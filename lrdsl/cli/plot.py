@@ -1,8 +1,7 @@
-"""`lrdsl plot`: curves in the terminal, in files, or as numbers."""
+"""`lrdsl plot`: curves in the terminal or in files."""
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrdsl.cli import metrics, output
+from lrdsl.cli import metrics, numbers, output
 from lrdsl.cli.inputs import STEPS, Binding, Text, steps, takes_context, takes_texts
+from lrdsl.language.hints import suggestion
 from lrdsl.plotting import curve
 
 if TYPE_CHECKING:
@@ -43,12 +43,13 @@ class StepsAfterAt(click.Command):
 @click.option("--text", "terminal", is_flag=True, help="Draw in the terminal; also the default.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture: x.svg or x.png.")
 @click.option("--json", "as_json", is_flag=True, help="Print points and segments as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print steps and rates as CSV: the points, or those of --at.")
 @click.option("--at", type=steps, multiple=True, metavar="STEP...", help="Print the values at these steps.")
 @click.option("--log", is_flag=True, help="Logarithmic axis of rates.")
 @click.option("--from", "begin", type=steps, default="0", metavar="STEP", help="First step drawn.")
 @click.option("--to", "end", type=steps, metavar="STEP", help="Last step drawn. Default: the run, or all that changes.")
 @click.option("--target", help="What to draw: lr (the default), weight_decay, momentum, beta1 ...")
-@click.option("--group", metavar="NAME", help="Of which parameter group: its name or index.")
+@click.option("--group", metavar="NAME", help="Of which parameter group: a name or index in the text or --base.")
 @click.option(
     "--metric", "reports", type=metrics.reports, metavar="FILE.csv", help="What is observed: columns step, loss, ..."
 )
@@ -60,6 +61,7 @@ def plot(
     terminal: bool,
     out: Path | None,
     as_json: bool,
+    as_csv: bool,
     at: Sequence[int],
     log: bool,
     begin: int,
@@ -75,7 +77,7 @@ def plot(
       lrdsl plot 'warmup(2%) >> cosine(rest)' --total-steps 10k --base-lr 3e-4
       lrdsl plot 'cosine(1000)' 'linear(1000)' --out compared.svg
       lrdsl plot --file train.yaml --key optimizer.lr --at 0 500 10k
-      lrdsl plot 'hold() | plateau(patience=3)' --metric losses.csv
+      lrdsl plot 'hold() | plateau(patience=3)' --metric losses.csv --csv
 
     Without --base-lr rates are multiples of base. Without --total-steps a schedule that ends is drawn in full, one that
     does not to twice its finite part.
@@ -84,12 +86,17 @@ def plot(
         raise click.BadParameter(f"expected a name ending in {' or '.join(WRITERS)}, got `{out}`", param_hint="--out")
     if end is not None and end <= begin:
         raise click.BadParameter(f"expected a step after --from {begin}, got {end}", param_hint="--to")
+    if as_json and as_csv:
+        raise click.UsageError("--json or --csv: one at a time")
     schedules = [binding.compile(text) for text in texts]
     if reports is not None:
         metrics.check(reports, schedules)
     where = int(group) if group is not None and group.isdecimal() else group
+    if where is not None:
+        _check_group(where, schedules, binding)
     if at:
-        _print_values(schedules, target, where, at, as_json, reports)
+        found = numbers.values(schedules, target, where, at, reports)
+        (found.csv if as_csv else found.json if as_json else found.table)()
         return
     last = end if end is not None else max(curve.extent(s, target, where, reports) for s in schedules)
     how: dict[str, Any] = {"begin": begin, "end": last, "log": log, "reports": reports}
@@ -97,7 +104,9 @@ def plot(
     if out is not None:
         _write(out, curves, log=log, boundaries=not no_boundaries)
     if as_json:
-        _print_json(curves)
+        numbers.json(curves)
+    elif as_csv:
+        numbers.values(schedules, target, where, numbers.points(curves), reports).csv()
     elif terminal or out is None:
         from lrdsl.plotting.terminal import render
 
@@ -106,6 +115,16 @@ def plot(
         unicode = output.unicode(sys.stdout)
         drawn = render(curves, width=width, unicode=unicode, colour=colour, log=log, boundaries=not no_boundaries)
         click.echo(drawn, nl=False, color=colour)
+
+
+def _check_group(group: str | int, schedules: Sequence[Schedule], binding: Binding) -> None:
+    """Raise unless a text or a base names the group: drawn would be what holds for all, under a name of none."""
+    named = {str(own) for schedule in schedules for _, own in schedule.tracks if own is not None}
+    named |= {base.partition("[")[2][:-1].strip('"') for base in binding.given["bases"] if "[" in base}
+    if str(group) not in named:
+        hint = suggestion(str(group), named) or (f"there is {', '.join(sorted(named))}" if named else "there is none")
+        message = f"neither the text nor --base names a group `{group}`; {hint}"
+        raise click.BadParameter(message, param_hint="--group")
 
 
 def _relative(schedule: Schedule, binding: Binding, target: str | None, group: str | int | None) -> bool:
@@ -127,51 +146,3 @@ def _write(out: Path, curves: Sequence[curve.Curve], **how: Any) -> None:
         out.write_bytes(content)
     except OSError as error:
         raise click.UsageError(f"cannot write {out}: {error.strerror}") from None
-
-
-def _print_values(
-    schedules: Sequence[Schedule],
-    target: str | None,
-    group: str | int | None,
-    at: Sequence[int],
-    as_json: bool,
-    reports: list[Report] | None,
-) -> None:
-    picked = [curve.subject(s, target, group) for s in schedules]
-    names = [name if which is None else f"{name}[{which}]" for name, which in picked]
-    asked = [curve.value_of(s, name, which, reports) for s, (name, which) in zip(schedules, picked, strict=True)]
-    values = [[value(step) for step in at] for value in asked]
-    if as_json:
-        rows = zip(schedules, names, values, strict=True)
-        _dump([{"text": str(s), "target": name, "steps": list(at), "values": found} for s, name, found in rows])
-        return
-    for index, schedule in enumerate(schedules):
-        if len(schedules) > 1:
-            click.echo(f"[{index + 1}] {schedule}")
-    headers = ["step", *(f"[{i + 1}]" if len(schedules) > 1 else name for i, name in enumerate(names))]
-    output.table(headers, [[str(step), *map(repr, row)] for step, *row in zip(at, *values, strict=True)], left=-1)
-
-
-def _print_json(curves: Sequence[curve.Curve]) -> None:
-    _dump(
-        [
-            {
-                "text": c.text,
-                "axis": c.title,
-                "note": c.note,
-                "segments": [{"begin": s.begin, "end": s.end, "text": s.label} for s in c.parts],
-                "steps": c.steps,
-                "values": c.values,
-                "moves": c.moves,
-            }
-            for c in curves
-        ]
-    )
-
-
-def _dump(curves: Sequence[dict[str, Any]]) -> None:
-    import json
-
-    # JSON has no word for a rate that is not a number.
-    plain = [{**c, "values": [v if math.isfinite(v) else None for v in c["values"]]} for c in curves]
-    click.echo(json.dumps(plain))

@@ -137,7 +137,8 @@ class Place:
             primitive, end = SEGMENTS[part.segment], here.position + part.n
             given = {p.python: p.default for p in primitive.parameters} | dict(part.arguments)
             arguments = {name: here._filled(value) for name, value in given.items()}
-            node = _spelled_out(primitive, half_up(end) - here.begin, part.arguments, self.origin)
+            written = {name: arguments[name] for name in part.arguments}
+            node = _spelled_out(primitive, half_up(end) - here.begin, written, self.origin)
             stretch = here._run(primitive, arguments, end, node)
             stretches.append(stretch)
             here = replace(here, position=stretch.exact, prev=stretch.out)
@@ -219,7 +220,7 @@ class Place:
             if parameter.python in argued.values:
                 value = argued.values[parameter.python]
                 if parameter.kind.name in ("rate", "rates"):
-                    value = self._filled(value)
+                    value = value if parameter.kind.late else self._filled(value)
                     span, hint = argued.spans.get(parameter.name), None
                     if span is None:
                         span, hint = node.span, _STARTS if parameter.name == "from" else None

@@ -9,7 +9,6 @@ from lrdsl.language.printer import render
 from lrdsl.language.values import Word, describe
 from lrdsl.syntax import tree
 
-_SECOND = "`>>` runs one segment after another; or name both: `lr = ...; weight_decay = ...`"
 _JOIN = "`>>` runs one segment after another: `lr = warmup(500) >> cosine(1000)`"
 Key = tuple[str, str | int | None]
 """A target and a group; None is every group."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from lrdsl.plotting import axes, style
 from lrdsl.plotting.axes import Axis
+from lrdsl.plotting.corners import with_corners
 from lrdsl.plotting.curve import Curve, Series
 from lrdsl.plotting.labels import Label, arrange
 
@@ -17,7 +18,6 @@ PANEL_HEIGHT, PANEL_GAP = 84, 18  # of a metric below the plot
 LEFT, RIGHT, FOOT, MARGIN = 72, WIDTH - 24, 52, 20
 HEAD_SIZE, SIZE = 13, 11  # of characters
 HEAD_LINE, NAME_LINE = 19, 16
-VISIBLE, JUMP = 0.75, 6.0  # how far steps lie apart, and values differ, where a jump is worth a corner
 APART = 3.0  # of lines where reports moved the rate
 NAME_WIDTH = 0.61 * SIZE  # of a monospace character, a little more than in most fonts
 
@@ -113,7 +113,7 @@ class Layout:
     def runs(self, curve: Curve) -> Iterator[list[tuple[float, float]]]:
         """The points of a curve, in pieces where it is broken because the rate is not a number."""
         for run in _runs(curve, self.x, self.y):
-            yield _with_corners(run, self._step, {self.x(step) for step in curve.jumps})
+            yield with_corners(run, self._step, {self.x(step) for step in curve.jumps})
 
     @property
     def _step(self) -> float:
@@ -150,29 +150,6 @@ def of(curves: Sequence[Curve], *, log: bool, boundaries: bool) -> Layout:
             stem = (_x(x_axis, label.step), name_y + 6) if label.row else None
             names.append(Name(label.x + 3, name_y, label.text, index, stem))
     return Layout(curves, x_axis, y_axis, left, lines, samples, names, top, _panels(curves, top + PLOT_HEIGHT))
-
-
-def _with_corners(points: list[tuple[float, float]], step: float, jumps: set[float]) -> list[tuple[float, float]]:
-    """Where the value jumps from one step to the next and these lie visibly apart, the line goes on up to the jump.
-
-    Segments that start elsewhere are known. Inside a segment (`step`, `cycle`) a jump is a step that is far steeper
-    than both its neighbours, or goes against them.
-    """
-    if step < VISIBLE:
-        return points
-    low, high = min(y for _, y in points), max(y for _, y in points)
-    drawn, before = points[:1], 0.0
-    slopes = [(w - v) / (b - a) for (a, v), (b, w) in pairwise(points)]
-    for (x, y), slope, after in zip(points[1:], slopes, [*slopes[1:], 0.0], strict=True):
-        last_x, last_y = drawn[-1]
-        steep = max(abs(before), abs(after))
-        found = x in jumps or abs(slope) > 3 * steep or (abs(slope) > steep and slope * before < 0 > slope * after)
-        jumped = found and x - last_x < 1.5 * step and abs(y - last_y) > JUMP
-        if jumped:
-            drawn.append((x, min(max(last_y + before * (x - last_x), low), high)))
-        drawn.append((x, y))
-        before = 0.0 if jumped else slope
-    return drawn
 
 
 def _panels(curves: Sequence[Curve], bottom: float) -> list[Panel]:

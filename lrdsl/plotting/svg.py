@@ -10,24 +10,26 @@ from lrdsl.plotting.axes import Axis
 from lrdsl.plotting.curve import Curve, Part
 from lrdsl.plotting.layout import LEFT, MARGIN, PLOT_HEIGHT, RIGHT, WIDTH, Layout
 
-# Plain rules, not custom properties: many SVG readers do not know `var()`. The class keeps them off the page around.
+# Plain rules, without custom properties, shorthands or sizes of the root: what draws pictures outside browsers knows no
+# more, and skips media rules. Those hold what only browsers need. The class keeps all of them off the page around.
 CSS = """
-.lrdsl{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-.lrdsl .code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+.lrdsl{font-size:11px;font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
+.lrdsl .code{font-family:"DejaVu Sans Mono",ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .lrdsl .page{fill:#fff}
 .lrdsl text{fill:#57606a}
 .lrdsl .head{font-size:13px;fill:#1f2328}
-.lrdsl .name{stroke:#fff;stroke-width:5px;stroke-linejoin:round;paint-order:stroke}
+.lrdsl .halo{fill:#fff;stroke:#fff;stroke-width:5;stroke-linejoin:round}
 .lrdsl .grid{stroke:#eaeef2}
 .lrdsl .frame{stroke:#8c959f;fill:none}
 .lrdsl .edge{stroke:#8c959f;stroke-dasharray:1 3}
 .lrdsl .line{fill:none;stroke-width:2;stroke-linejoin:round}
 """
+FITTING_CSS = "@media (min-width:0){.lrdsl{max-width:100%;height:auto}}"
 DARK_CSS = """
 .lrdsl .page{fill:#0d1117}
 .lrdsl text{fill:#9198a1}
 .lrdsl .head{fill:#e6edf3}
-.lrdsl .name{stroke:#0d1117}
+.lrdsl .halo{fill:#0d1117;stroke:#0d1117}
 .lrdsl .grid{stroke:#21262d}
 .lrdsl .frame,.lrdsl .edge{stroke:#656c76}
 """
@@ -62,7 +64,7 @@ def render(curves: Sequence[Curve], *, log: bool = False, boundaries: bool = Tru
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lrdsl" role="img" viewBox="0 0 {WIDTH} {plan.height:g}" '
-            f'width="{WIDTH}" height="{plan.height:g}" style="max-width:100%;height:auto">',
+            f'width="{WIDTH}" height="{plan.height:g}">',
             f"<title>{escape(title)}</title>",
             f"<style>{_css(len(curves), metrics=bool(plan.panels))}</style>",
             f'<rect class="page" width="{WIDTH}" height="{plan.height:g}" rx="6"/>',
@@ -80,7 +82,8 @@ def _css(curves: int, *, metrics: bool) -> str:
         return "\n".join(rules)
 
     light, dark = (CSS + METRIC_CSS.lstrip(), DARK_CSS + DARK_METRIC_CSS.lstrip()) if metrics else (CSS, DARK_CSS)
-    return f"{light}{colours(style.LIGHT)}\n@media (prefers-color-scheme:dark){{{dark}{colours(style.DARK)}\n}}\n"
+    dark_page = f"@media (prefers-color-scheme:dark){{{dark}{colours(style.DARK)}\n}}"
+    return f"{light}{colours(style.LIGHT)}\n{FITTING_CSS}\n{dark_page}\n"
 
 
 def _head(plan: Layout) -> Iterator[str]:
@@ -120,7 +123,7 @@ def _panels(plan: Layout) -> Iterator[str]:
 
 
 def _boundaries(plan: Layout) -> Iterator[str]:
-    """Thin lines, in the curves' colours if there are several, and the names; these hide the lines behind them."""
+    """Thin lines, in the curves' colours if there are several, and the names, on halos that hide the lines behind."""
     for index, curve in enumerate(plan.curves):
         kind = f"edge c{index}" if plan.several else "edge"
         for step in curve.boundaries:
@@ -129,7 +132,8 @@ def _boundaries(plan: Layout) -> Iterator[str]:
         if name.stem:
             yield f'<path class="edge" d="M{name.stem[0]:.1f} {name.stem[1]:g}V{plan.top:g}"/>'
     for name in plan.names:
-        yield _text(name.x, name.y, name.text, f"code name n{name.curve}" if plan.several else "code name")
+        yield _text(name.x, name.y, name.text, "code halo", more=' aria-hidden="true"')
+        yield _text(name.x, name.y, name.text, f"code n{name.curve}" if plan.several else "code")
 
 
 def _line(curve: Curve, index: int, plan: Layout) -> str:
@@ -147,7 +151,7 @@ def _tooltip(part: Part, curve: Curve, plan: Layout) -> str:
     left = plan.x(part.begin)
     return (
         f'<rect x="{left:.1f}" y="{plan.top:g}" width="{plan.x(part.end) - left:.1f}" height="{PLOT_HEIGHT}" '
-        f'fill-opacity="0"><title>{escape(part.label)}: steps {part.begin} to {part.end - 1}, '
+        f'fill="none" pointer-events="all"><title>{escape(part.label)}: steps {part.begin} to {part.end - 1}, '
         f"{first} to {last}</title></rect>"
     )
 

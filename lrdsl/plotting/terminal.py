@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from lrdsl.plotting import axes, style
 from lrdsl.plotting.axes import Axis
+from lrdsl.plotting.corners import with_corners
 from lrdsl.plotting.curve import Curve
 from lrdsl.plotting.labels import arrange
 
@@ -102,20 +103,19 @@ class Canvas:
         """Set dot after dot along the curve."""
         dashes, drawn = self.glyphs.dashes(index), 0
         right, bottom = self.columns * self.glyphs.wide - 1, self.rows * self.glyphs.high - 1
-        points = [
-            (self.x_axis.place(s) * right, (1 - self.y_axis.place(v)) * bottom) if math.isfinite(v) else None
-            for s, v in zip(curve.steps, curve.values, strict=True)
-        ]
-        for start, end in pairwise(points):
-            if start is None or end is None:
-                continue
-            (x, y), (dx, dy) = start, (end[0] - start[0], end[1] - start[1])
-            count = max(1, math.ceil(max(abs(dx), abs(dy))))
-            for i in range(count + 1):
-                if dashes[(drawn + i) % len(dashes)]:
-                    self._dot(round(x + dx * i / count), round(y + dy * i / count), index)
-            # Half-dots add up: a dash is as long on a curve of many points as on a straight line.
-            drawn += round(max(abs(dx), abs(dy)))
+        step = right / (self.x_axis.high - self.x_axis.low)
+        jumps = {self.x_axis.place(s) * right for s in curve.jumps}
+        values = zip(curve.steps, curve.values, strict=True)
+        for finite, run in groupby(values, key=lambda point: math.isfinite(point[1])):
+            points = [(self.x_axis.place(s) * right, (1 - self.y_axis.place(v)) * bottom) for s, v in run if finite]
+            for start, end in pairwise(with_corners(points, step, jumps)):
+                (x, y), (dx, dy) = start, (end[0] - start[0], end[1] - start[1])
+                count = max(1, math.ceil(max(abs(dx), abs(dy))))
+                for i in range(count + 1):
+                    if dashes[(drawn + i) % len(dashes)]:
+                        self._dot(round(x + dx * i / count), round(y + dy * i / count), index)
+                # Half-dots add up: a dash is as long on a curve of many points as on a straight line.
+                drawn += round(max(abs(dx), abs(dy)))
 
     def _dot(self, x: int, y: int, index: int) -> None:
         (row, y), (column, x) = divmod(y, self.glyphs.high), divmod(x, self.glyphs.wide)

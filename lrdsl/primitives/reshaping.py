@@ -134,7 +134,9 @@ def sample(site: Site, body: Any, every: Period) -> Stretch:
         alone = first if len(group) == 1 else Piece(first.begin, piece.end, value, out, body.node)
         pieces.append(replace(alone, value=value, out=out, marks=marks))
         group = []
-    return _named(site, replace(whole, pieces=tuple(pieces), out=pieces[-1].out if pieces else whole.out))
+    # Past the last look at a whole multiple, what has no steps at the end may have changed the value.
+    looks = whole.endless or (whole.end - whole.begin) % every == 0
+    return _named(site, replace(whole, pieces=tuple(pieces), out=whole.out if looks else pieces[-1].out))
 
 
 @reshaping

@@ -10,9 +10,9 @@ from lrdsl.primitives.signature import (
     DecayShape,
     Duration,
     ExactSteps,
+    LateRate,
     PointsShape,
     Positions,
-    Rate,
     Rates,
     structure,
 )
@@ -27,7 +27,7 @@ def wsd(
     n: ExactSteps,
     warmup: Duration,
     decay: Duration,
-    to: Rate = 0,
+    to: LateRate = 0,
     shape: DecayShape = "linear",
 ) -> Stretch:
     """Warm up, stay, decay.
@@ -40,7 +40,7 @@ def wsd(
         n: Length of the whole, in optimizer steps.
         warmup: Steps of the linear warm-up from 0 to base.
         decay: Steps of the decay at the end.
-        to: Learning rate at the end; ``prev`` in it is the rate on entering the whole. Also written ``min``.
+        to: Learning rate at the end; ``prev`` in it is the rate before the decay. Also written ``min``.
         shape: ``linear``, ``cosine`` or ``one_minus_sqrt``.
 
     Example:

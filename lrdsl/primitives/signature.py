@@ -30,6 +30,7 @@ class Kind:
     most: float = INF
     words: tuple[str, ...] = ()
     endless: bool = False
+    late: bool = False  # `prev` in it is not that of the call
 
     def admits(self, value: float) -> bool:
         """Is a number inside the stated range?"""
@@ -66,6 +67,8 @@ Positions = Annotated[tuple[int, ...], Kind("positions")]
 """Whole steps inside the segment."""
 Rate = Annotated[Any, Kind("rate")]
 """A rate: absolute, ``0.1x``, or in terms of ``base`` and ``prev``."""
+LateRate = Annotated[Any, Kind("rate", late=True)]
+"""A rate of one of the segments that a structure is rewritten as: ``prev`` in it is the rate on entering that one."""
 PositiveRate = Annotated[Any, Kind("rate", above=0)]
 """A rate that must be above 0."""
 Rates = Annotated[tuple[Any, ...] | None, Kind("rates")]

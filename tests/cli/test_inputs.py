@@ -106,6 +106,43 @@ def test_a_file_with_one_text(run: Any, tmp_path: Path) -> None:
     assert run("fmt", "--file", str(tmp_path / "lr.txt")).out == "warmup(5) >> cosine(9)\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.yaml", "warmup(5)\n  >> cosine(9)\n"),
+        ("c.yml", ">-\n  warmup(5)\n  >> cosine(9)\n"),
+        ("c.json", '"warmup(5) >> cosine(9)"'),
+    ],
+)
+def test_a_document_that_is_one_text_needs_no_key(run: Any, tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert run("fmt", "--file", str(tmp_path / name)).out == "warmup(5) >> cosine(9)\n"
+
+
+@pytest.mark.parametrize("verb", ["check", "fmt", "plot", "explain"])
+def test_a_document_of_entries_needs_a_key(run: Any, config: str, verb: str) -> None:
+    ran = run(verb, "--file", config)
+    assert (ran.code, ran.out) == (2, "")
+    keys = "train.lr, train.block, train.wrong, groups.0.lr, groups.1.lr, 1"
+    assert " ".join(ran.err.split()).endswith(f"Error: {config} needs a --key; schedules are at {keys}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("c.toml", "[a]\nlr = 'cosine(9)'\n", "c.toml needs a --key; schedules are at a.lr"),
+        ("c.json", '[{"lr": 0.1, "name": "a run (the first)"}]', "c.json needs a --key, such as train.lr"),
+        ("c.yaml", "", "expected a schedule at {file}; it is empty"),
+        ("c.yaml", "'a.b': cosine(9)\nlr: cosine(9)\n", "c.yaml needs a --key; schedules are at lr"),
+    ],
+)
+def test_what_a_document_without_a_key_holds(run: Any, tmp_path: Path, name: str, content: str, complaint: str) -> None:
+    (tmp_path / name).write_text(content)
+    ran = run("check", "--file", str(tmp_path / name))
+    assert ran.code == 2
+    assert ran.err.rstrip("\n").endswith(complaint.format(file=tmp_path / name))
+
+
 def test_an_error_names_file_and_key(run: Any, config: str) -> None:
     for verb in ("check", "plot", "explain"):
         ran = run(verb, "--file", config, "--key", "train.wrong")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import csv
+import io
 import json
 import struct
 from pathlib import Path
@@ -130,11 +132,73 @@ def test_target_and_group(run: Any) -> None:
         ((), "cosine(9)"),
         (("--group", "head"), "linear(9)"),
         (("--group", "1"), "hold()"),
-        (("--group", "other"), "cosine(9)"),
+        (("--group", "other", "--base", "weight_decay[other]=0.1"), "cosine(9)"),
         (("--target", "weight_decay"), "linear(20, from=0.1)"),
     ]:
         (found,) = json.loads(run("plot", text, "--json", *options).out)
         assert found["segments"][0]["text"] == label
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "complaint"),
+    [
+        ("lr[head] = hold(); lr = cosine(9)", ("haed",), "a group `haed`; did you mean `head`?"),
+        ("lr = cosine(9)", ("haed", "--base", "lr[head]=1"), "a group `haed`; did you mean `head`?"),
+        ('lr["a b"] = hold(); lr[0] = hold()', ("1",), "a group `1`; there is 0, a b"),
+        ("cosine(9)", ("0",), "a group `0`; there is none"),
+    ],
+)
+def test_a_group_that_is_not_there(run: Any, text: str, options: tuple[str, ...], complaint: str) -> None:
+    for how in ((), ("--json",), ("--csv",), ("--at", "0")):
+        ran = run("plot", text, *how, "--group", *options)
+        assert (ran.code, ran.out) == (2, "")
+        assert f"--group: neither the text nor --base names {complaint}" in " ".join(ran.err.split())
+
+
+def test_a_group_that_one_of_the_texts_names(run: Any) -> None:
+    ran = run("plot", "lr[head] = linear(10); lr = hold()", "linear(20)", "--group", "head", "--at", "5")
+    assert ran.out.splitlines()[-1].split() == ["5", "0.5", "0.75"]
+
+
+def rows(written: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(written)))
+
+
+def test_csv_holds_the_curves_points(run: Any) -> None:
+    head, *found = rows(run("plot", EXAMPLE, "--base-lr", "1e-3", "--csv").out)
+    (drawn,) = curves(EXAMPLE)
+    assert head == ["step", "lr"]
+    assert [(int(step), float(rate)) for step, rate in found] == list(zip(drawn.steps, drawn.values, strict=True))
+
+
+def test_csv_of_several_texts_is_headed_by_them(run: Any) -> None:
+    texts = ("warmup(100) >> cosine(900, min=1e-6)", "step(250, gamma=0.5)")
+    head, *found = rows(run("plot", *texts, "--base-lr", "1e-3", "--to", "1000", "--csv").out)
+    schedules = [lrdsl.compile(text, base_lr=1e-3) for text in texts]
+    assert head == ["step", *map(str, schedules)]
+    steps = [int(row[0]) for row in found]
+    assert set(steps) >= {0, 99, 100, 249, 250, 1000}
+    assert steps == sorted(set(steps))
+    for index, schedule in enumerate(schedules):
+        assert [float(row[index + 1]) for row in found] == schedule.lrs(steps).tolist()
+
+
+def test_csv_of_certain_steps_of_a_group_of_a_target_under_reports(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "loss.csv").write_text("step,loss\n1,1.0\n2,nan\n3,1.0\n")
+    text = "lr = hold(); weight_decay[head] = constant(0.25, 9) | plateau(patience=0, factor=0.5)"
+    options = ("--target", "weight_decay", "--group", "head", "--metric", str(tmp_path / "loss.csv"))
+    ran = run("plot", text, *options, "--csv", "--at", "2", "0", "4")
+    assert ran.out == "step,weight_decay[head]\n2,0.125\n0,0.25\n4,0.0625\n"
+
+
+def test_csv_writes_what_is_not_a_number(run: Any) -> None:
+    assert run("plot", "expr(base * where(step == 8, 0 / 0, 1), n=100)", "--csv", "--at", "8").out == "step,lr\n8,nan\n"
+
+
+def test_csv_and_a_picture(run: Any, tmp_path: Path) -> None:
+    ran = run("plot", "linear(2)", "--csv", "--out", str(tmp_path / "x.svg"))
+    assert ran.out == "step,lr\n0,1.0\n1,0.5\n2,0.0\n"
+    assert (tmp_path / "x.svg").is_file()
 
 
 @pytest.mark.parametrize("target", ["momentum", "learning_rate"])
@@ -157,6 +221,7 @@ def test_a_wrong_text_prints_no_curve(run: Any, options: tuple[str, ...]) -> Non
         (("--out", "x.pdf"), "expected a name ending in .svg or .png, got `x.pdf`"),
         (("--out", "no/such/folder/x.svg"), "cannot write no/such/folder/x.svg: No such file or directory"),
         (("--from", "9", "--to", "9"), "expected a step after --from 9, got 9"),
+        (("--json", "--csv"), "--json or --csv: one at a time"),
         (("--from", "1.5"), "expected a whole number of steps such as 500 or 10k, got '1.5'"),
         (("--to", "-5"), "expected a whole number of steps"),
         (("--at", "5%"), "expected a whole number of steps"),

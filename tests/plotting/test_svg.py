@@ -58,19 +58,40 @@ def test_title_and_size() -> None:
         "Learning-rate schedule: warmup(500) >> cosine(10000, to=1e-6) | plateau(patience=3)",
     )
     assert root.get("viewBox") == f"0 0 {root.get('width')} {root.get('height')}"
-    assert "max-width:100%" in (root.get("style") or "")
+    assert root.get("style") is None
     assert "cuts depend on the observed loss" in words(root)
 
 
 def test_light_and_dark_pages() -> None:
     style = parsed(EXAMPLE).findtext(f"{SVG}style") or ""
-    light, dark = style.split("@media (prefers-color-scheme:dark)")
+    plain, dark = style.split("@media (prefers-color-scheme:dark)")
+    light, narrow = plain.split("@media (min-width:0)")
+    assert narrow == "{.lrdsl{max-width:100%;height:auto}}\n"
     for rules in (light, dark):
         assert all(part in rules for part in (".page{", "text{", ".head{", ".grid{", ".c0{"))
     selectors = [
         s for rule in re.findall(r"([^{}]+)\{", light + dark.strip().removeprefix("{")) for s in rule.split(",")
     ]
     assert all(selector.strip().startswith(".lrdsl") for selector in selectors)
+
+
+@pytest.mark.parametrize("texts", [(EXAMPLE,), (EXAMPLE, "linear(rest)")])
+def test_what_knows_no_media_rules_finds_every_look(texts: tuple[str, ...]) -> None:
+    root = parsed(*texts)
+    plain = (root.findtext(f"{SVG}style") or "").partition("@media")[0]
+    assert not re.search(r"var\(|paint-order|[^-]font:|width:100|height|--", plain)
+    used = {name for element in root.iter() for name in (element.get("class") or "").split()}
+    assert used - {"lrdsl"} <= set(re.findall(r"[.]lrdsl [.](\w+)", plain))
+
+
+def test_every_name_stands_on_a_halo() -> None:
+    texts = list(parsed("warmup(500) >> cosine(9000, to=0.5x) >> linear(1000)").iter(f"{SVG}text"))
+    halos = [i for i, text in enumerate(texts) if text.get("class") == "code halo"]
+    assert len(halos) == 3
+    for i in halos:
+        below, name = texts[i], texts[i + 1]
+        assert (name.get("class"), below.get("aria-hidden")) == ("code", "true")
+        assert (below.text, below.get("x"), below.get("y")) == (name.text, name.get("x"), name.get("y"))
 
 
 def test_the_path_goes_through_the_values() -> None:

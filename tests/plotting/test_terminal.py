@@ -66,3 +66,10 @@ def test_a_rate_that_is_not_a_number_leaves_a_gap() -> None:
     broken = curve.Curve("text", "learning rate", (0, 1, 2, 3, 4), (1.0, 1.0, float("nan"), 1.0, 1.0), ())
     row = next(line for line in terminal.render([broken], unicode=False).splitlines() if "*" in line)
     assert re.search(r"\*{10,} {20,}\*{10,}", row)
+
+
+def test_a_jump_is_upright_however_few_the_steps() -> None:
+    drawn = curve.of(lrdsl.compile("cycle(constant(1, 4) >> constant(0, 1))", base_lr=1), end=9)
+    rows = [line.partition("|")[2] for line in terminal.render([drawn], unicode=False).splitlines() if "|" in line]
+    columns = {tuple(i for i, mark in enumerate(row) if mark == "*") for row in rows if 0 < row.count("*") < 9}
+    assert [len(found) for found in columns] == [3]

@@ -53,6 +53,12 @@ def test_jumps_inside_a_segment_have_corners_and_bends_have_none() -> None:
         ("step(7, gamma=0.5, n=20)", [7, 14]),
         ("repeat(3, linear(6))", [6, 12]),
         ("repeat(2, cosine(10))", [10]),
+        ("repeat(3, hold(5) >> constant(0, 1))", [5, 6, 11, 12, 17]),
+        ("cycle(linear(2))", list(range(2, 19))),
+        ("cyclic(4, from=0, to=1x)", []),
+        ("cycle(linear(6)) | skip(5)", [1, 7, 13, 19]),
+        ("cyclic(3, from=0, to=1x) | skip(2)", []),
+        ("warmup(1) >> cosine(10)", [1]),
         ("hold(5) >> constant(0.5, 5)", [5]),
         ("hold(5) >> one_minus_sqrt(15)", []),
         ("constant(0, 1) >> warmup(10, shape=log)", []),
@@ -62,6 +68,25 @@ def test_jumps_inside_a_segment_have_corners_and_bends_have_none() -> None:
         plan = layout.of([found], log=False, boundaries=True)
         xs = [round(x, 6) for run in plan.runs(found) for x, _ in run]
         assert sorted({x for x in xs if xs.count(x) > 1}) == [round(plan.x(step), 6) for step in corners], text
+
+
+@pytest.mark.parametrize(
+    "text", ["cycle(cosine(6), gain=0.5)", "linear(6, to=0.2x) >> linear(6, from=0.5x)", "step(6, gamma=0.5)"]
+)
+def test_every_jump_is_level_up_to_the_update_that_makes_it(text: str) -> None:
+    made = schedule(text)
+    found = curve.of(made, end=12)
+    plan = layout.of([found], log=False, boundaries=True)
+    (run,) = plan.runs(found)
+    corner = next(i for i, (x, _) in enumerate(run) if round(x, 6) == round(plan.x(6), 6))
+    assert run[corner] == (plan.x(6), plan.y(made.lr(5)))
+    assert run[corner + 1] == (plan.x(6), plan.y(made.lr(6)))
+    assert {y for _, y in run} <= {plan.y(made.lr(step)) for step in range(13)}
+
+
+def test_a_number_on_its_own_is_a_point() -> None:
+    alone = curve.Curve("text", "learning rate", (0, 1, 2), (float("nan"), 1.0, float("nan")), ())
+    assert [len(run) for run in layout.of([alone], log=False, boundaries=True).runs(alone)] == [1]
 
 
 def test_corners_of_long_runs_are_left_out() -> None:

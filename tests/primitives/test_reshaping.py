@@ -134,6 +134,9 @@ def test_what_flows_on_is_the_value_at_the_end():
         "linear(8, to=0.25x) | sample(4)": 0.25,
         "linear(8) | cooldown(2, to=0.125)": 0.125,
         "linear(8, to=0.25x) | skip(8)": 0.25,
+        "(linear(4) >> constant(0.3x, 0)) | sample(2)": 0.3,
+        "linear(4, to=0.5x) | cooldown(0) | sample(2)": 0.0,
+        "repeat(2, (hold(4) >> cosine(0, to=0.1x)) | sample(2))": 0.1,
     }.items():
         schedule = lrdsl.compile(f"({text}) >> hold(3)", base_lr=1.0)
         assert schedule.lr(int(schedule.length)) == pytest.approx(expected, rel=1e-15), text

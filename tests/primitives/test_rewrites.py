@@ -45,15 +45,21 @@ def test_rows_are_the_segments_it_stands_for():
 
 
 def test_a_rate_without_a_number_shows_the_call():
-    text = "(hold(5) | plateau()) >> wsd(9, 2, 3, to=prev / 2)"
+    text = "(hold(5) | plateau()) >> points([2, 6], [1x, prev / 2])"
     labels = [row.label for row in lrdsl.compile(text, base_lr=1.0).segments()]
-    assert labels == ["hold(5)", "warmup(2)", "hold(4)", "wsd(9, 2, 3, to=prev / 2)"]
+    assert labels == ["hold(5)", "constant(1, 2)", "points([2, 6], [1x, prev / 2])"]
+
+
+def test_prev_in_an_argument_of_wsd_is_the_rate_before_the_decay():
+    written = lrdsl.compile("hold(4) >> constant(0.5x, 4) >> wsd(8, 2, 4, to=prev / 4)", base_lr=1.0)
+    meant = "hold(4) >> constant(0.5x, 4) >> warmup(2) >> hold(2) >> linear(4, to=prev / 4)"
+    assert written.program() == lrdsl.compile(meant, base_lr=1.0).program()
+    assert written.segments()[-1].label == "linear(4, to=0.25)"
 
 
 @pytest.mark.parametrize(
     ("text", "before", "after"),
     [
-        ("wsd(8, 2, 4, to=prev / 4)", [0, 0.5, 1, 1, 1, 0.625, 0.25], [0, 0.5, 1, 1, 1, 0.5625, 0.125]),
         ("points([2, 4, 8], [prev, 1x, prev / 2])", [1, 1, 1, 1, 1, 0.75, 0.5], [0.5, 0.5, 0.5, 0.75, 1, 0.625, 0.25]),
         (
             "onecycle(8, prev, 0.5, 0, 0, linear)",
