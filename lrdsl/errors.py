@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = ["CODES", "Note", "ScheduleError", "Span"]
@@ -104,7 +105,6 @@ CODES: dict[str, str] = {
     "N0710": "a segment has no steps",
     "N0711": "a milestone is repeated",
     "N0712": "a duration was rounded",
-    "N0713": "a modifier waits for reports",
     # Use.
     "E0801": "a step must be a whole number, not negative",
     "E0802": "the saved schedule is a different one",
@@ -166,6 +166,14 @@ class ScheduleError(ValueError):
 
     def __str__(self) -> str:
         return render(self.code, self.message, self.span, self.hint, self.text, self.source)
+
+
+def raise_all(errors: Iterable[ScheduleError]) -> None:
+    """Raise the first of some errors, with the rest in its `others`; if there is one."""
+    found = list(errors)
+    if found:
+        found[0].others = tuple(found[1:])
+        raise found[0]
 
 
 @dataclass(frozen=True, slots=True)

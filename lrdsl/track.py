@@ -9,6 +9,7 @@ from lrdsl import evaluators
 from lrdsl.errors import Span
 from lrdsl.language.lowering import Lowered
 from lrdsl.language.printer import render
+from lrdsl.language.values import roughly
 from lrdsl.program.expr import Expr, const, substitute
 from lrdsl.program.program import FOREVER
 from lrdsl.syntax import tree
@@ -39,6 +40,15 @@ class SegmentRow:
     out: float
     jump: float
     span: Span
+
+    @property
+    def change(self) -> str:
+        """The jump in words: ``+10 %``, ``500x``, ``from 0``; empty where nothing jumps."""
+        if math.isinf(self.jump):
+            return "from 0"
+        if self.jump >= 9:
+            return f"{roughly(1 + self.jump)}x"
+        return f"{100 * self.jump:+.3g} %" if self.jump else ""
 
 
 class Track:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,12 +20,35 @@ if TYPE_CHECKING:
 WRONG = 1
 
 
+def _note_codes(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> frozenset[str]:
+    notes = [code for code in CODES if code.startswith("N")]
+    for code in given:
+        if code.upper() not in notes:
+            raise click.BadParameter(f"there is no note {code.upper()}; {_nearest_code(code.upper(), notes)}")
+    return frozenset(map(str.upper, given))
+
+
+def _nearest_code(code: str, codes: Collection[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(code, codes, 1)
+    return f"did you mean {near[0]}?" if near else f"they run from {min(codes)} to {max(codes)}"
+
+
 @click.command()
 @takes_texts
 @click.option("--strict", is_flag=True, help="Notes fail too.")
+@click.option(
+    "--ignore",
+    "ignored",
+    metavar="CODE",
+    multiple=True,
+    callback=_note_codes,
+    help="Leave a note out, such as N0704. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print diagnostics as JSON: code, message, span, hint.")
 @takes_context
-def check(texts: list[Text], binding: Binding, strict: bool, as_json: bool) -> None:
+def check(texts: list[Text], binding: Binding, strict: bool, ignored: frozenset[str], as_json: bool) -> None:
     """Say everything that is wrong with schedules, or print the notes about them."""
     failed = False
     reports = []
@@ -32,7 +56,7 @@ def check(texts: list[Text], binding: Binding, strict: bool, as_json: bool) -> N
         errors: list[ScheduleError] = []
         notes: tuple[Note, ...] = ()
         try:
-            notes = binding.compile(text).notes
+            notes = tuple(note for note in binding.compile(text).notes if note.code not in ignored)
         except ScheduleError as first:
             errors = [first, *first.others]
         failed |= bool(errors) or (strict and bool(notes))
@@ -108,14 +132,10 @@ def _diagnostic(found: ScheduleError | Note) -> dict[str, Any]:
 
 
 def _explain_code(code: str) -> None:
-    from difflib import get_close_matches
-
     from lrdsl import pages
 
     if code not in CODES:
-        near = get_close_matches(code, CODES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"they run from {min(CODES)} to {max(CODES)}"
-        raise click.UsageError(f"there is no code {code}; {hint}")
+        raise click.UsageError(f"there is no code {code}; {_nearest_code(code, CODES)}")
     click.echo(pages.plain(pages.read(code)))
 
 
@@ -127,22 +147,21 @@ def _explain_schedule(schedule: Schedule, text: Text, binding: Binding) -> None:
         click.echo(f"\n{name}{' (× base)' if relative else ''}" if output.unicode(sys.stdout) else f"\n{name}")
         rows = [_row(row) for row in schedule.segments(target, group)]
         output.table(["begin", "end", "segment", "first", "last", "then", "jump"], rows, left=2)
+    if schedule.metrics:
+        click.echo(f"\nlistens to: {', '.join(map(_reported, schedule.metrics))}")
     if schedule.notes:
         click.echo()
     for note in schedule.notes:
         click.echo(note.render(text.text, text.source))
 
 
-def _jump(relative: float) -> str:
-    if math.isinf(relative):
-        return "from 0"
-    return f"{1 + relative:.4g}x" if relative >= 9 else f"{100 * relative:+.3g} %"
+def _reported(metric: str) -> str:
+    return f"{metric} (the optimizer reports it)" if metric == "grad_norm" else metric
 
 
 def _row(row: Any) -> list[str]:
     from lrdsl.plotting.axes import rate
 
     end = "" if math.isinf(row.end) else str(row.end)
-    jump = "" if row.jump == 0 else _jump(row.jump)
     first, last, out = ("" if math.isnan(v) else rate(v, 6) for v in (row.first, row.last, row.out))
-    return [str(row.begin), end, " | ".join((row.label, *row.modifiers)), first, last, out, jump]
+    return [str(row.begin), end, " | ".join((row.label, *row.modifiers)), first, last, out, row.change]

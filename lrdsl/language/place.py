@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from lrdsl.errors import ScheduleError, Span
+from lrdsl.errors import ScheduleError, Span, raise_all
 from lrdsl.language.bound import (
     Argued,
     Bound,
@@ -421,13 +421,14 @@ def _spelled_out(primitive: Primitive, n: int, rates: Mapping[str, Any], call: t
 
 
 def _spanned(node: tree.Node, make: Callable[[], Any]) -> Any:
-    """What a primitive makes; an error it raises gets the place of its call."""
+    """What a primitive makes; errors it raises get the place of its call."""
     try:
         return make()
     except ScheduleError as error:
         if error.span is not None:
             raise
-        raise ScheduleError(error.code, error.message, node.span, error.hint) from None
+        found = (error, *error.others)
+        raise_all([ScheduleError(one.code, one.message, node.span, one.hint) for one in found])
 
 
 def _bounded(stretch: Stretch, node: tree.Node) -> Stretch:

@@ -46,14 +46,18 @@ class Errors:
         return False
 
     def add(self, error: ScheduleError) -> None:
-        """Note an error. What a `let` holds is read at each use, a missing unit is one error however often it is used.
+        """Note an error, and those that came with it.
+
+        What a `let` holds is read at each use, a missing unit is one error however often it is used.
 
         Raises:
             Enough: It was the last one wanted.
         """
         self.failures += 1
-        self._found.setdefault((error.code, error.hint if error.code == "E0401" else error.span), error)
-        if error.code == "E0902" or len(self._found) == MOST:
+        found, error.others = (error, *error.others), ()
+        for one in found:
+            self._found.setdefault((one.code, one.hint if one.code == "E0401" else one.span), one)
+        if error.code == "E0902" or len(self._found) >= MOST:
             raise Enough
 
     def each(self, makers: Iterable[Callable[[], T]]) -> list[T]:

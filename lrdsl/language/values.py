@@ -88,6 +88,11 @@ def shown(value: float) -> str:
     return re.sub(r"e([+-])0*", lambda e: "e-" if e[1] == "-" else "e", f"{value:.12g}")
 
 
+def roughly(value: float) -> str:
+    """A number to 4 digits: ``50000``, however it came about."""
+    return shown(float(f"{value:.4g}"))
+
+
 def arithmetic(op: str, left: Value, right: Value, span: Span, shown: str) -> Value:
     """``left op right`` as language.md §3 defines it; `shown` is its text, for messages."""
     if isinstance(left, Open) or isinstance(right, Open):

@@ -30,9 +30,10 @@ def _all(tracks: Tracks, total: int | None, rounded: Mapping[Span, tuple[str, Fr
     for name, (track, base) in tracks.items():
         yield from targets.notes(name, track, base, total)
         for placed in track.lowered.placed:
-            yield from segments.notes(placed, total)
+            yield from segments.notes(name.partition("[")[0], placed, total)
         yield from modifiers.notes(track, total)
-    yield from targets.starts_at_zero({name: track for name, (track, _) in tracks.items()})
+        if name.partition("[")[0] == "lr":
+            yield from targets.starts_at_zero(track)
     for span, (called, exact) in rounded.items():
         if segments.matters(exact, half_up(exact)):
             yield Note("N0712", f"{called} is {float(exact):.6g} steps, rounded to {half_up(exact)}", span)

@@ -5,9 +5,8 @@ from array import array
 from collections.abc import Iterator
 
 from lrdsl import evaluators
-from lrdsl.errors import Note
+from lrdsl.errors import Note, ScheduleError
 from lrdsl.language.memory import Changed
-from lrdsl.primitives.signature import ObservedModifier
 from lrdsl.program.assembler import Assembler
 from lrdsl.program.expr import STEP, Expr, postorder
 from lrdsl.program.program import FOREVER, Segment
@@ -16,37 +15,21 @@ from lrdsl.track import Track
 
 LOOKS = 65536
 """Steps at which it is seen whether a clamp acts; a shorter scope is seen whole."""
-NORM = "grad_norm"
 
 
 def notes(track: Track, total: int | None) -> Iterator[Note]:
-    """N0706, N0707 and N0713."""
-    silent = set(track.program.metrics)
+    """N0706 and N0707."""
     for changed in track.lowered.changed:
-        if isinstance(changed.primitive, ObservedModifier):
-            metric = changed.arguments["metric"]
-            if metric in silent:
-                silent.remove(metric)
-                yield _waits(changed, metric)
-            if changed.primitive.name == "plateau":
-                yield from _never_fires(changed, total)
+        if changed.primitive.name == "plateau":
+            yield from _never_fires(changed, total)
         elif changed.primitive.name == "clamp" and changed.clock is STEP:
             yield from _clamps(changed, total)
 
 
-def _waits(changed: Changed, metric: str) -> Note:
-    name = changed.primitive.name
-    if metric == NORM:
-        message = f"`{name}` follows `{NORM}`: lrdsl's optimizers report it, other loops have to"
-        return Note("N0713", message, changed.call.span, f'observe(..., "{NORM}")')
-    message = f'`{name}` waits for `observe(..., "{metric}")`: without reports it does nothing'
-    return Note("N0713", message, changed.call.span)
-
-
 def _never_fires(changed: Changed, total: int | None) -> Iterator[Note]:
     """N0706: even with one report per step there are too few."""
-    begin, end = changed.body.begin, changed.body.end
-    steps = (end if total is None else min(end, total)) - begin
+    end = changed.body.end
+    steps = (end if total is None else min(end, total)) - max(changed.body.begin, 0)
     needed = (changed.arguments["patience"] + 2) * changed.arguments["every"]
     if 0 < steps < needed:
         message = f"`plateau` can never fire: it takes {needed} reports, and there are {steps} steps to make them in"
@@ -72,20 +55,22 @@ def _bound(bound: Expr | None, otherwise: float) -> float | None:
 
 
 def _values(body: Stretch, total: int | None) -> list[float] | None:
-    """What `body` is along its scope; None if that depends on reports."""
-    leaves = {node.operation for piece in body.pieces for node in postorder(piece.value)}
-    if leaves & {"STATE", "SYMBOL"}:
+    """What `body` is along its scope; None if that depends on reports, or `body` is too large to be run by itself."""
+    pieces = [piece for piece in body.pieces if piece.end > 0]  # what `skip` leaves out may begin before step 0
+    if any(node.operation in ("STATE", "SYMBOL") for piece in pieces for node in postorder(piece.value)):
         return None
-    begin = body.begin
-    end = min(body.end, FOREVER if total is None else total)
+    begin, end = max(body.begin, 0), min(body.end, FOREVER if total is None else total)
     if end == FOREVER:
-        end = 1000 + max(piece.begin for piece in body.pieces)
-    if end <= begin or not body.pieces:
+        end = 1000 + max(piece.begin for piece in pieces)
+    if end <= begin:
         return None
     assembler = Assembler()
-    segments = [Segment(p.begin if i else 0, assembler.add([p.value])) for i, p in enumerate(body.pieces)]
+    try:
+        segments = [Segment(p.begin if i else 0, assembler.add([p.value])) for i, p in enumerate(pieces)]
+    except ScheduleError:
+        return None
     program = assembler.finish(segments, [], [], [], [])
-    edges = {step for p in body.pieces for edge in (p.begin, p.end, *p.marks) for step in (edge - 1, edge)}
+    edges = {step for p in pieces for edge in (p.begin, p.end, *p.marks) for step in (edge - 1, edge)}
     spread = range(begin, end, max(1, (end - begin) // LOOKS))
     steps = sorted({*spread, end - 1, *(edge for edge in edges if begin <= edge < end)})
     return list(map(float, evaluators.evaluator(program).values(array("q", steps), array("d"))))

@@ -1,6 +1,6 @@
 """Notes about single segments."""
 
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -22,14 +22,15 @@ def matters(exact: Fraction, steps: int) -> bool:
     return abs(steps - exact) > exact * ROUNDED
 
 
-def notes(placed: Placed, total: int | None) -> Iterator[Note]:
-    """N0703, N0708 for milestones, N0709, N0710, N0711, and N0712 for lengths."""
+def notes(target: str, placed: Placed, total: int | None) -> Iterator[Note]:
+    """N0703 for learning rates, N0708 for milestones, N0709, N0710, N0711, and N0712 for lengths."""
     name, node = placed.bound.primitive.name, placed.bound.node
     length = placed.bound.length
     if placed.begin == placed.end:
         yield Note("N0710", f"`{name}` has no steps: only the value at its end counts", node.span)
         return
-    yield from _rises(placed)
+    if target == "lr":
+        yield from _rises(placed)
     yield from _flat(placed, total)
     yield from _milestones(placed, total)
     n = placed.end - placed.begin
@@ -59,10 +60,14 @@ def _flat(placed: Placed, total: int | None) -> Iterator[Note]:
         return
     if placed.end == FOREVER:
         n = max(1000, (total or 0) - placed.begin)
-    at = placed.arguments.get("at_", ())
-    steps = {0, 1, n // 3, n // 2, n - 1, n, *(milestone for milestone in at if milestone <= n)}
-    values = {_at(placed, step) for step in steps}
-    if len(values) == 1 and (value := values.pop()):  # at base 0 everything is flat
+    value = _at(placed, 0)
+    if not value:  # only reports say what it is; or base is 0, where everything is flat
+        return
+    if placed.arguments.get("values") is not None:
+        same = all(_known(entry) == value for entry in placed.arguments["values"])
+    else:
+        same = all(_at(placed, step) == value for step in (1, n // 3, n // 2, n - 1, n))
+    if same:
         yield Note("N0709", f"`{name}` is flat: it is {value:g} from start to end", placed.bound.node.span)
 
 
@@ -78,15 +83,15 @@ def _milestones(placed: Placed, total: int | None) -> Iterator[Note]:
     if placed.bound.primitive.name != "multistep":
         return
     at = placed.arguments["at_"]
-    for index, milestone in enumerate(at):
-        if at.index(milestone) == index - 1 and Counter(at)[milestone] > 1:
-            what = "a value of `values` is never used" if placed.arguments["values"] else "it counts twice"
-            yield Note("N0711", f"milestone {milestone} is repeated: {what}", _entry(placed, index))
-    late = [index for index, milestone in enumerate(at) if placed.begin + milestone >= (total or FOREVER)]
-    if late and placed.clock is STEP:
-        step = f" (step {placed.begin + at[late[0]]})" if placed.begin else ""
-        message = f"milestone {at[late[0]]}{step} is never reached: the run has {total} steps"
-        yield Note("N0708", message, _entry(placed, late[0]))
+    what = "a value of `values` is never used" if placed.arguments["values"] else "it counts twice"
+    for index in range(1, len(at)):
+        if at[index] == at[index - 1] and at[index - 2 : index - 1] != at[index : index + 1]:  # once for three and more
+            yield Note("N0711", f"milestone {at[index]} is repeated: {what}", _entry(placed, index))
+    late = bisect_left(at, (total or FOREVER) - placed.begin)
+    if late < len(at) and placed.clock is STEP:
+        step = f" (step {placed.begin + at[late]})" if placed.begin else ""
+        message = f"milestone {at[late]}{step} is never reached: the run has {total} steps"
+        yield Note("N0708", message, _entry(placed, late))
 
 
 def _span(placed: Placed, name: str) -> Span:

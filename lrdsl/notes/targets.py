@@ -2,10 +2,12 @@
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from lrdsl.checks import places
 from lrdsl.errors import Note
+from lrdsl.language.values import roughly
+from lrdsl.notes.start import above_zero
 from lrdsl.syntax.tree import Call
 from lrdsl.track import SegmentRow, Track
 
@@ -24,8 +26,7 @@ def notes(name: str, track: Track, base: float | None, total: int | None) -> Ite
     rows = track.segments(array("d", track.program.state))
     for row in rows:
         if abs(row.jump) > JUMP and row.begin < (total or math.inf):
-            change = f"{100 * row.jump:+.3g} %" if math.isfinite(row.jump) else "from 0"
-            yield Note("N0702", f"`{name}` jumps to {row.first:g} at step {row.begin} ({change})", row.span)
+            yield Note("N0702", f"`{name}` jumps to {row.first:g} at step {row.begin} ({row.change})", row.span)
     yield from _peak(name, track, rows, base, total)
     if total is not None:
         yield from _never_reached(track, total)
@@ -40,10 +41,13 @@ def _peak(
     steps = [step for step in places(track, total) if total is None or step < total]
     values = track.evaluator.values(array("q", steps), array("d", track.program.state))
     peak, step = max((float(value), -step) for step, value in zip(steps, values, strict=True))
+    step = -step
     if peak > PEAK * base * (1 + 1e-9):
-        span = next((row.span for row in rows if row.begin <= -step <= row.end), None)
-        times = f"{peak / base:.4g} times its base of {base:g}"
-        yield Note("N0705", f"`{name}` reaches {peak:g} at step {-step}: {times}", span)
+        # What ends at the peak has reached it; what begins there only if nothing has brought it there.
+        span = next((row.span for row in rows if row.end == step and row.out == peak), None)
+        span = span or next((row.span for row in rows if row.begin <= step < row.end), rows[-1].span)
+        times = f"{roughly(peak / base)} times its base of {base:g}"
+        yield Note("N0705", f"`{name}` reaches {peak:g} at step {step}: {times}", span)
 
 
 def _never_reached(track: Track, total: int) -> Iterator[Note]:
@@ -56,15 +60,9 @@ def _never_reached(track: Track, total: int) -> Iterator[Note]:
             return
 
 
-def starts_at_zero(tracks: Mapping[str, Track]) -> Iterator[Note]:
-    """N0704, once for all learning rates that start at 0 and rise; one that stays at 0 is meant to."""
-    names = []
-    for name, track in tracks.items():
-        state = array("d", track.program.state)
-        rises = track.evaluator.value(0, state) == 0 < track.evaluator.value(1, state)
-        if rises and name.partition("[")[0] == "lr":
-            names.append(f"`{name}`")
-    if names:
-        whose = "" if names == ["`lr`"] else f" of {', '.join(names)}"
-        hint = "append `| skip(1)` to leave it out"
-        yield Note("N0704", f"update 0{whose} has learning rate 0: it moves nothing", hint=hint)
+def starts_at_zero(track: Track) -> Iterator[Note]:
+    """N0704, for a learning rate that starts at 0 and rises; one that stays at 0 is meant to."""
+    state = array("d", track.program.state)
+    if track.evaluator.value(0, state) == 0 < track.evaluator.value(1, state):
+        first = track.lowered.stretch.pieces[0].origin
+        yield Note("N0704", "update 0 has learning rate 0: it moves nothing", first.span, above_zero(first, track))

@@ -1,10 +1,11 @@
 """Segments that are short for a sequence of others, and leave the same Program as what they are short for."""
 
 import itertools
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from lrdsl.errors import ScheduleError
+from lrdsl.errors import ScheduleError, raise_all
 from lrdsl.primitives.signature import (
     DecayShape,
     Duration,
@@ -89,24 +90,27 @@ def points(stage: Stage, at: Positions, values: Rates, shape: PointsShape = "lin
     Source: ignite ``PiecewiseLinear``, optax ``piecewise_interpolate_schedule``.
     """
     assert values is not None
-    if len(at) < 2:
-        raise ScheduleError("E0603", f"`at` of `points` needs 2 entries or more, got {len(at)}")
-    for earlier, later in itertools.pairwise(at):
-        if later <= earlier:
-            raise ScheduleError("E0602", f"`at` of `points` must be increasing: {later} comes after {earlier}")
-    if len(values) != len(at):
-        raise ScheduleError(
-            "E0603", f"`values` of `points` needs {len(at)} entries, as many as `at`, got {len(values)}"
-        )
-    if shape == "geometric" and any(_known(value) == 0.0 for value in values):
-        message = "`values` of `points` must be greater than 0 where the shape is geometric, got 0"
-        raise ScheduleError("E0605", message)
+    raise_all(_faults(at, values, shape))
     steps = itertools.pairwise(at)
     between = [
         Part(shape, Fraction(later - earlier), {"to": to})
         for (earlier, later), to in zip(steps, values[1:], strict=True)
     ]
     return stage.rewrite([Part("constant", Fraction(at[0]), {"value": values[0]}), *between])
+
+
+def _faults(at: Sequence[int], values: Sequence[Any], shape: str) -> Iterator[ScheduleError]:
+    if len(at) < 2:
+        yield ScheduleError("E0603", f"`at` of `points` needs 2 entries or more, got {len(at)}")
+    falls = next((pair for pair in itertools.pairwise(at) if pair[1] <= pair[0]), None)
+    if falls is not None:
+        yield ScheduleError("E0602", f"`at` of `points` must be increasing: {falls[1]} comes after {falls[0]}")
+    if len(values) != len(at):
+        message = f"`values` of `points` needs {len(at)} entries, as many as `at`, got {len(values)}"
+        yield ScheduleError("E0603", message)
+    if shape == "geometric" and any(_known(value) == 0.0 for value in values):
+        message = "`values` of `points` must be greater than 0 where the shape is geometric, got 0"
+        yield ScheduleError("E0605", message)
 
 
 def _known(rate: Any) -> float | None:

@@ -1,10 +1,10 @@
 """Segments that stay, and cut from time to time."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lrdsl.errors import ScheduleError
+from lrdsl.errors import ScheduleError, raise_all
 from lrdsl.primitives.at import At
 from lrdsl.primitives.signature import ENDLESS, PREV, Period, Positions, Positive, Rate, Rates, Steps, segment
 from lrdsl.program.expr import floor, power, select
@@ -69,19 +69,23 @@ def multistep(
 
     Source: torch ``MultiStepLR``, keras ``PiecewiseConstantDecay`` (there a milestone belongs to the left).
     """
-    for earlier, later in itertools.pairwise(at_):
-        if later < earlier:
-            raise ScheduleError("E0602", f"`at` must not decrease: {later} comes after {earlier}")
-    late = next((milestone for milestone in at_ if milestone >= at.n), None)
-    if late is not None:
-        message = f"milestone {late} is never reached: the segment has {int(at.n)} steps"
-        raise ScheduleError("E0604", message, hint="milestones count from the start of their segment")
+    raise_all(_faults(at_, at.n, values))
     if values is None:
         return from_ * power(gamma, _count([at.t >= milestone for milestone in at_]))
-    if len(values) != len(at_) + 1:
-        hint = "one before each milestone, and one after the last"
-        raise ScheduleError("E0603", f"`values` needs {len(at_) + 1} entries, got {len(values)}", hint=hint)
     return _choose(at.t, at_, values)
+
+
+def _faults(at: Sequence[int], n: float, values: Rates) -> Iterator[ScheduleError]:
+    falls = next((pair for pair in itertools.pairwise(at) if pair[1] < pair[0]), None)
+    if falls is not None:
+        yield ScheduleError("E0602", f"`at` must not decrease: {falls[1]} comes after {falls[0]}")
+    late = next((milestone for milestone in at if milestone >= n), None)
+    if late is not None:
+        message = f"milestone {late} is never reached: the segment has {int(n)} steps"
+        yield ScheduleError("E0604", message, hint="milestones count from the start of their segment")
+    if values is not None and len(values) != len(at) + 1:
+        hint = "one before each milestone, and one after the last"
+        yield ScheduleError("E0603", f"`values` needs {len(at) + 1} entries, got {len(values)}", hint=hint)
 
 
 def _count(answers: Sequence[Any]) -> Any:

@@ -68,6 +68,20 @@ def found(text, **context):
         ),
         ("onecycle(9, peak=-1) >> onecycle(9, end=-1)", [("E0607", "-1"), ("E0607", "-1")]),
         ("multistep([2.5, -1, 0.5x])", [("E0405", "2.5"), ("E0403", "-1"), ("E0302", "0.5x")]),
+        # One call, wrong in several ways.
+        *[
+            (
+                f"cosin(5) >> {call} >> cosin(5)",
+                [("E0204", "cosin"), *((code, call) for code in codes), ("E0204", "cosin")],
+            )
+            for call, codes in {
+                "multistep([30, 20], values=[1, 2], n=99)": ["E0602", "E0603"],
+                "multistep([30, 20, 50], values=[1, 2, 3, 4], n=9)": ["E0602", "E0604"],
+                "points([0, 5, 3], [1, 2])": ["E0602", "E0603"],
+                "points([5], [1])": ["E0603"],
+                "points([5, 5], [0, 1, 2], geometric)": ["E0602", "E0603", "E0605"],
+            }.items()
+        ],
         # Statements.
         (
             "learning_rate = cosin(5); lr = linear(mn=3); momentum = 0.5; lr = hold() >> hold()",
@@ -127,6 +141,8 @@ def test_all_carry_the_text_and_the_first_is_what_compile_raises():
     first, second = errors("cosin(5) >> linear(mn=3)")
     assert (first.code, first.text, second.text) == ("E0204", *["cosin(5) >> linear(mn=3)"] * 2)
     assert second.others == ()
+    first, *rest = errors("cosin(5) >> points([5, 5], [0, 1, 2], geometric)")
+    assert (len(rest), [error.others for error in rest], rest[0].text) == (3, [()] * 3, first.text)
     assert str(first.within("x", "a.yaml").others[0]).count("a.yaml") == 1
 
 

@@ -122,6 +122,22 @@ HOSTILE = {
     "products-of-sums": ("E0902", f"expr(1e-99 * {eights(eights('t'), ' * ')}, n=1)"),
     "many-functions": ("E0907", "expr(max(" + listed(f"tanh(sin(cos(t + {i})))" for i in range(250)) + "))"),
     "choices": ("", "expr(" + nested("where(t < 1, ", "t", f", max({listed(['u'] * 60)}))", 50) + ", n=9)"),
+    # What notes look at: milestones, each segment of the table, what stands on the left of a clamp.
+    "milestones": ("", f"multistep([{listed(range(1, 1001))}])"),
+    "milestones-of-no-effect": ("", f"multistep([{listed(range(1, 1001))}], gamma=1)"),
+    "milestones-in-pairs": ("", f"multistep([{listed(i // 2 for i in range(2, 1002))}])"),
+    "one-milestone": ("", f"multistep([{many('5', 1024, ', ')}])"),
+    "rates": (
+        "",
+        f"multistep([{listed(range(1, 800))}], values=[{many('0.1x', 800, ', ')}])",
+    ),
+    "segments": ("", listed((f"constant({i + 1}e-6, 1)" for i in range(1000)), " >> ")),
+    "segments-of-a-plateau": ("", "(hold(5) | plateau()) >> " + many("linear(5, to=prev / 2)", 40)),
+    "clamp-of-more-than-fits": (
+        "",
+        f"(({many(f'multistep([{listed(range(1, 101))}], from=1x, n=200)', 20)}) | clamp(max=0.5)) | take(10)",
+    ),
+    "clamps": ("", f"({many('hold(1)', 100)})" + " | clamp(0, 1)" * 30),
     # Words and lines.
     "statements": ("E0905", filled("a;")),
     "entries": ("E0906", "[" + "1," * 32_000 + "1]"),

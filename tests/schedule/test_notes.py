@@ -75,11 +75,103 @@ def test_every_note_has_two_files():
         ("N0712", "cosine(33%) >> linear(rest, from=1x)"),
         ("N0712", "linear(33.333%, to=0.1x) >> linear(rest)"),  # a third of a step in three thousand
         ("N0712", "exponential(0.9, every=0.126%)"),  # stays exact
-        ("N0713", "cosine(total)"),
+        ("N0703", "lr = hold(); momentum = constant(0.8, 9) >> linear(9, to=0.9)"),  # a momentum may well rise
+        ("N0704", "lr = linear(total, from=0.1x); lr[a] = (warmup(11) | skip(1)) >> hold()"),
+        ("N0709", "multistep([3, 3], values=[1x, 2x, 0.1x])"),
     ],
 )
 def test_no_note(code, text):
     assert code not in codes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (
+            "warmup(500, to=0.5) >> cosine(rest)",
+            "warmup(500, to=0.5)",
+        ),  # it ends at the peak, whose first step is not its
+        ("hold(100) >> constant(50, 10)", "constant(50, 10)"),
+        ("hold(100) >> linear(100, from=50)", "linear(100, from=50)"),
+        ("repeat(2, cosine(10)) >> constant(20x)", "constant(20x)"),
+        ("hold(5) >> warmup(9995, to=30x)", "warmup(9995, to=30x)"),  # cut off before it gets there
+        ("hold(5) >> warmup(50, to=30x)", "warmup(50, to=30x)"),  # and held
+        ("constant(20x, 5) >> hold() ", "constant(20x, 5)"),  # the first to be there
+        ("(constant(20x, 5) | clamp(max=15x)) >> hold()", "constant(20x, 5)"),
+        ("lr = hold(); lr[head] = hold(9) >> 20 * hold()", "20 * hold()"),
+        ("expr(base * where(step == 5000, 20, 1))", "expr(base * where(step == 5000, 20, 1))"),
+    ],
+)
+def test_a_peak_is_told_of_what_brings_it(text, where):
+    (note,) = [note for note in notes(text) if note.code == "N0705"]
+    assert text[slice(*note.span)] == where
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "hint"),
+    [
+        ("warmup(500) >> cosine(rest)", "warmup(500)", "(warmup(501) | skip(1))"),
+        ("warmup(1k, to=0.1x)", "warmup(1k, to=0.1x)", "(warmup(1001, to=0.1x) | skip(1))"),
+        ("warmup(2%, from=0) >> hold()", "warmup(2%, from=0)", "(warmup(2% + 1, from=0) | skip(1))"),
+        ("warmup(n=5ep) >> hold()", "warmup(n=5ep)", "(warmup(n=5ep + 1) | skip(1))"),
+        ("let w = 500; warmup(w * 2) >> hold()", "warmup(w * 2)", "(warmup(w * 2 + 1) | skip(1))"),
+        ("warmup(until=50) >> hold()", "warmup(until=50)", "(warmup(until=50) | skip(1))"),
+        ("warmup(rest) >> cosine(50)", "warmup(rest)", "(warmup(rest) | skip(1))"),
+        ("((warmup(9))) >> hold()", "((warmup(9)))", "(warmup(10) | skip(1))"),
+        ("warmup(9) >> hold() | plateau()", "warmup(9)", "(warmup(10) | skip(1))"),
+        ("(warmup(90) | take(50)) >> hold(rest)", "warmup(90)", "(warmup(91) | skip(1))"),
+        ("let s = warmup(9); lr = s >> hold(); lr[a] = s >> cosine(rest)", "warmup(9)", "(warmup(10) | skip(1))"),
+        ("lr = hold(9); weight_decay = warmup(9, to=1); lr[a] = warmup(7)", "warmup(7)", "(warmup(8) | skip(1))"),
+    ],
+)
+def test_a_warmup_that_leaves_out_its_first_step(text, first, hint):
+    (note,) = [note for note in notes(text) if note.code == "N0704"]
+    start, end = note.span
+    assert (text[start:end], note.hint) == (first, f"`{hint}`, or a `from` above 0")
+    before, after = (lrdsl.compile(one, **CONTEXT) for one in (text, text[:start] + hint + text[end:]))
+    assert {note.code for note in after.notes} == {note.code for note in before.notes} - {"N0704"}
+    for key in before.tracks:
+        assert [(r.begin, r.end) for r in after.segments(*key)] == [(r.begin, r.end) for r in before.segments(*key)]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("wsd(total, 1%, 20%)", "wsd(total, 1%, 20%)"),
+        ("noam(512, warmup=4000)", "noam(512, warmup=4000)"),
+        ("points([0, 100], [0, 1x]) >> cosine(rest)", "points([0, 100], [0, 1x])"),
+        ("cycle(warmup(10) | take(5)) | plateau()", "cycle(warmup(10) | take(5))"),
+        ("wsd(9, 2, 2) >> repeat(2, expr(base * t, n=9))", "wsd(9, 2, 2)"),
+        ("repeat(10, warmup(10) >> cosine(990)) >> hold()", "repeat(10, warmup(10) >> cosine(990))"),
+        ("lr = 0.5 * warmup(10) >> hold(9) | plateau(); eps = expr(1e-8)", "0.5 * warmup(10)"),
+        ("max(warmup(10), linear(20, from=0, to=1x)) >> hold()", "max(warmup(10), linear(20, from=0, to=1x))"),
+    ],
+)
+def test_a_schedule_that_leaves_out_its_first_step(text, first):
+    (note,) = [note for note in notes(text) if note.code == "N0704"]
+    start, end = note.span
+    assert (text[start:end], note.hint) == (first, "`(... | skip(1))` leaves that step out")
+    assert "N0704" not in codes(f"{text[:start]}({first} | skip(1)){text[end:]}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "expr(base * step / total)",
+        "let f = expr(base * t); max(f, 0.5 * f)",
+        "repeat(3, expr(base * t, n=5))",
+        "expr(base * step) | skip(1)",
+    ],
+)
+def test_a_formula_that_starts_at_zero(text):
+    (note,) = [note for note in notes(text) if note.code == "N0704"]
+    assert note.hint == "let the formula start above 0"  # `skip` leaves its `step` as it is
+
+
+@pytest.mark.parametrize("text", ["linear(9, from=0, to=1x)", "cyclic(10, from=0, to=1x)", "cosine(9, 1x, 0)"])
+def test_a_segment_that_can_start_elsewhere(text):
+    (note,) = [note for note in notes(text) if note.code == "N0704"]
+    assert (note.span, note.hint) == ((0, len(text)), "give it a `from` above 0")
 
 
 RECIPES = {
@@ -99,7 +191,8 @@ RECIPES = {
     "cycle(cosine(10ep), mult=2)": [],
     "cosine(total)": [],
     "warmup(5ep) >> cosine(rest, to=1e-5)": ["N0704"],
-    "hold() | plateau()": ["N0713"],
+    "hold() | plateau()": [],
+    "hold() | normscale(1) | guard()": [],
     "lr = warmup(500) >> cosine(rest); weight_decay = linear(total, from=0.1, to=0.2)": ["N0704"],
 }
 
@@ -107,6 +200,38 @@ RECIPES = {
 @pytest.mark.parametrize("text", RECIPES)
 def test_usual_recipes_have_few_notes(text):
     assert codes(text) == RECIPES[text]
+
+
+def test_large_factors_are_written_as_explain_does():
+    (note,) = [note for note in notes("hold(5) >> constant(500x)") if note.code == "N0702"]
+    assert note.message == "`lr` jumps to 0.5 at step 5 (500x)"
+    (row,) = lrdsl.compile("hold(5) >> constant(500x)", **CONTEXT).segments()[1:]
+    assert f"({row.change})" in note.message
+
+
+def test_a_milestone_that_is_repeated_often_is_one_note():
+    found = [note for note in notes("multistep([5, 5, 5, 7, 9, 9])") if note.code == "N0711"]
+    assert [note.span for note in found] == [(14, 15), (26, 27)]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("((hold(1) >> cosine(30)) | clamp(max=0.5x)) | skip(1)", None),
+        ("((constant(2x, 1) >> cosine(30, from=1x)) | clamp(max=1x)) | skip(1)", "N0707"),
+        ("(hold(1) | clamp(max=0.5x)) | skip(1) | take(5)", None),
+        ("(hold(20) | plateau(patience=8)) | skip(10)", None),
+        ("(hold(20) | plateau(patience=9)) | skip(10)", "N0706"),
+    ],
+)
+def test_what_is_left_out_is_not_looked_at(text, code):
+    assert {"N0706", "N0707"} & set(codes(text)) == ({code} if code else set())
+
+
+def test_nothing_is_said_of_a_clamp_whose_left_side_is_too_large_alone():
+    large = " >> ".join(["multistep([" + ", ".join(map(str, range(1, 101))) + "], from=1x, n=200)"] * 20)
+    assert "N0707" in codes(f"(({large[: large.index(' >> ')]}) | clamp(max=0.5)) | take(10)")
+    assert "N0707" not in codes(f"(({large}) | clamp(max=0.5)) | take(10)")
 
 
 def test_without_a_total_there_is_no_run_to_fit():
