@@ -329,6 +329,38 @@ def plateau(rng: random.Random, count: int) -> Draw:
     )
 
 
+def greedy(rng: random.Random, count: int) -> Draw:
+    n, base, factor, cuts = length(rng), rate(rng), rng.uniform(0.05, 0.99), rng.randint(1, 200)
+    text = f"linear({n}) | greedy(patience=0, factor={factor}, max=1x)"
+    reports = (1.0, *[2.0] * cuts)  # the first is the best so far, and may not raise
+    return Draw(
+        text, base, instants(rng, n, count), lambda t: base * mpf(n - t) / n * mpf(factor) ** cuts, reports=reports
+    )
+
+
+def guard(rng: random.Random, count: int) -> Draw:
+    n, base, factor, recover = length(rng), rate(rng), rng.uniform(0.01, 0.99), length(rng)
+    text = f"linear({n}) | guard(factor={factor}, recover={recover})"
+
+    def exact(t: int) -> Any:
+        healed = min(mpf(1), mpf(max(0, t - 1)) / recover)  # the report was made before update 1
+        return base * mpf(n - t) / n * mpf(factor) ** (1 - healed)
+
+    return Draw(text, base, instants(rng, n, count, [recover]), exact, reports=(math.nan,))
+
+
+def normscale(rng: random.Random, count: int) -> Draw:
+    n, base, target, norm = length(rng), rate(rng), rate(rng), rate(rng)
+    text = f"linear({n}) | normscale({target}, metric=loss)"
+    return Draw(
+        text,
+        base,
+        instants(rng, n, count),
+        lambda t: base * mpf(n - t) / n * min(mpf(1), mpf(target) / mpf(norm)),
+        reports=(norm,),
+    )
+
+
 def function(name: str, real: Callable[[Any], Any], low: float, high: float) -> Maker:
     """A function of formulas, at arguments of every size."""
 
@@ -384,6 +416,9 @@ CURVES: dict[str, Maker] = {
     "scale-clamp": scaled,
     "cooldown": cooldown,
     "plateau": plateau,
+    "greedy": greedy,
+    "guard": guard,
+    "normscale": normscale,
 }
 """Segments, rounds, products and modifiers."""
 
