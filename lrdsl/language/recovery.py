@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from lrdsl.errors import ScheduleError
 
-MOST = 100
+MOST = 1000
 """Errors after which a text is read no further."""
 
 T = TypeVar("T")
