@@ -35,7 +35,7 @@ from lrdsl.primitives.report import Report, State
 from lrdsl.primitives.signature import PREV, SEGMENTS, ObservedModifier, Primitive, Reshaping
 from lrdsl.primitives.stage import Part
 from lrdsl.program import expr as f
-from lrdsl.program.expr import REPORT, STEP, Expr, const, substitute
+from lrdsl.program.expr import REPORT, STEP, Expr, const, known, substitute
 from lrdsl.program.program import FOREVER, STEPS
 from lrdsl.program.stretch import Piece, Stretch, combine, half_up, join
 from lrdsl.syntax import tree
@@ -243,12 +243,12 @@ class Place:
     def _not_frozen(self, bound: BoundSegment, arguments: Mapping[str, Any]) -> None:
         """E0608: a decay from 0 to 0 is a run that silently learns nothing."""
         start, end = bound.primitive.parameter("from"), bound.primitive.parameter("to")
-        if start is None or start.default is not PREV or _known(self.base) == 0.0:
+        if start is None or start.default is not PREV or known(self.base) == 0.0:
             return
         if end is not None and end.required:  # whoever had to write 0 there means it
             return
-        fixed = arguments.get("values") is None and _known(arguments["from_"]) == 0.0
-        if fixed and _known(arguments.get("to", 0.0)) == 0.0:
+        fixed = arguments.get("values") is None and known(arguments["from_"]) == 0.0
+        if fixed and known(arguments.get("to", 0.0)) == 0.0:
             name = bound.primitive.name
             hint = "restart it with `from=1x`, or use `repeat`"
             raise ScheduleError("E0608", f"`{name}` starts at 0 and stays there", bound.node.span, hint)
@@ -313,7 +313,7 @@ class Place:
         operands = [level(x) if isinstance(x, Expr) else next(lowered) for x in bound.operands]
         if bound.operation != "mul":
             operation = _COMBINE[bound.operation]
-        elif _known(self.base) == 0.0:
+        elif known(self.base) == 0.0:
             raise ScheduleError("E0511", "a product of schedules needs a base other than 0", bound.node.span)
         else:
 
@@ -347,7 +347,7 @@ class Place:
         self.memory.listen(arguments["metric"], body.begin, body.end, slot, traced, primitive.skipped)
 
         def modified(v: Expr) -> Expr:  # no metric lifts a rate of 0, and what starts at 0 is told by it
-            return v if _known(v) == 0.0 else primitive.modified(v, cells, {**arguments, "step": STEP})
+            return v if known(v) == 0.0 else primitive.modified(v, cells, {**arguments, "step": STEP})
 
         changed = body.map(modified, call)
         return self._stopped(changed) if "step" in primitive.wanted else changed
@@ -381,10 +381,6 @@ class Place:
         return _bounded(made, bound.node)
 
 
-def _known(value: Any) -> float | None:
-    return value.constant if isinstance(value, Expr) else value
-
-
 def _how_to_end(bound: Bound) -> str:
     """What to do about an endless part that something follows."""
     if isinstance(bound, BoundSegment):
@@ -398,11 +394,11 @@ def _how_to_end(bound: Bound) -> str:
 
 
 def _check_rate(value: Any, called: str, positive: bool, span: Span, hint: str | None) -> None:
-    known = _known(value)
-    if known is not None and known < 0:
-        raise ScheduleError("E0607", f"{called} is negative ({shown(known)})", span, hint)
-    if known is not None and positive and not known > 0:
-        raise ScheduleError("E0605", f"{called} must be greater than 0, got {shown(known)}", span, hint)
+    rate = known(value)
+    if rate is not None and rate < 0:
+        raise ScheduleError("E0607", f"{called} is negative ({shown(rate)})", span, hint)
+    if rate is not None and positive and not rate > 0:
+        raise ScheduleError("E0605", f"{called} must be greater than 0, got {shown(rate)}", span, hint)
 
 
 def _spelled_out(primitive: Primitive, n: int, rates: Mapping[str, Any], call: tree.Node) -> tree.Node:
@@ -412,7 +408,7 @@ def _spelled_out(primitive: Primitive, n: int, rates: Mapping[str, Any], call: t
         if parameter.kind.name == "steps":
             arguments.append(tree.Argument(tree.Number(Fraction(n))))
         elif parameter.python in rates:
-            rate = _known(rates[parameter.python])
+            rate = known(rates[parameter.python])
             if rate is None or not math.isfinite(rate):
                 return call
             shown = tree.Number(Fraction(repr(float(rate))))

@@ -3,11 +3,10 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
 
 from lrdsl.errors import Note, Span
 from lrdsl.language.memory import Placed
-from lrdsl.program.expr import STEP, Expr, const, substitute
+from lrdsl.program.expr import STEP, const, known, substitute
 from lrdsl.program.program import FOREVER
 from lrdsl.syntax import tree
 
@@ -46,7 +45,7 @@ def _rises(placed: Placed) -> Iterator[Note]:
     name = placed.bound.primitive.name
     if name not in DECAYS or "from" in placed.bound.arguments.spans:
         return
-    start, to = _known(placed.arguments["from_"]), _known(placed.arguments["to"])
+    start, to = known(placed.arguments["from_"]), known(placed.arguments["to"])
     if start is not None and to is not None and 0 < start < to:
         span = _span(placed, "to")
         numbers = (n.text for n in _written(placed) if isinstance(n, tree.Number) and n.span == span and not n.unit)
@@ -64,7 +63,7 @@ def _flat(placed: Placed, total: int | None) -> Iterator[Note]:
     if not value:  # only reports say what it is; or base is 0, where everything is flat
         return
     if placed.arguments.get("values") is not None:
-        same = all(_known(entry) == value for entry in placed.arguments["values"])
+        same = all(known(entry) == value for entry in placed.arguments["values"])
     else:
         same = all(_at(placed, step) == value for step in (1, n // 3, n // 2, n - 1, n))
     if same:
@@ -74,8 +73,8 @@ def _flat(placed: Placed, total: int | None) -> Iterator[Note]:
 def _at(placed: Placed, t: int) -> float | None:
     """A segment's value at local time `t`; None where something in it is known only later."""
     if placed.begin + t == placed.end:
-        return _known(placed.out)
-    return _known(substitute(placed.value, {placed.clock.payload: const(placed.begin + t)}))
+        return known(placed.out)
+    return known(substitute(placed.value, {placed.clock.payload: const(placed.begin + t)}))
 
 
 def _milestones(placed: Placed, total: int | None) -> Iterator[Note]:
@@ -108,7 +107,3 @@ def _entry(placed: Placed, index: int) -> Span:
     span = _span(placed, "at")
     lists = (n.items[index] for n in _written(placed) if isinstance(n, tree.Items) and n.span == span)
     return next((item.span for item in lists), span)
-
-
-def _known(value: Any) -> float | None:
-    return value.constant if isinstance(value, Expr) else value

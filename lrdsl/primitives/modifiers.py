@@ -1,10 +1,8 @@
 """Modifiers that change the value of what stands on their left, and remember nothing."""
 
-from typing import Any
-
 from lrdsl.errors import ScheduleError
 from lrdsl.primitives.signature import NonNegative, Rate, modifier
-from lrdsl.program.expr import Expr, maximum, minimum
+from lrdsl.program.expr import Expr, known, maximum, minimum
 
 
 @modifier
@@ -29,15 +27,11 @@ def clamp(value: Expr, min: Rate = None, max: Rate = None) -> Expr:
     """
     if min is None and max is None:
         raise ScheduleError("E0208", "`clamp` needs `min` or `max`", hint="give it one: `clamp(min=1e-6)`")
-    bounds = [_known(min), _known(max)]
+    bounds = [known(min), known(max)]
     if bounds[0] is not None and bounds[1] is not None and bounds[0] > bounds[1]:
         raise ScheduleError("E0601", f"`min` of `clamp` must not be above `max`, got {bounds[0]:g} and {bounds[1]:g}")
     value = value if min is None else maximum(value, min)
     return value if max is None else minimum(value, max)
-
-
-def _known(bound: Any) -> float | None:
-    return bound.constant if isinstance(bound, Expr) else bound
 
 
 @modifier

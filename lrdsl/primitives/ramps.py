@@ -18,7 +18,7 @@ from lrdsl.primitives.signature import (
     segment,
 )
 from lrdsl.program.elementary import two_product, two_sum
-from lrdsl.program.expr import Expr, exp, expm1, log, log1p, maximum, minimum, mix, select, sinpi, sqrt, square
+from lrdsl.program.expr import exp, expm1, known, log, log1p, maximum, minimum, mix, select, sinpi, sqrt, square
 from lrdsl.program.expr import power as raised
 
 
@@ -29,13 +29,9 @@ def between(start: Any, end: Any, left: Any, passed: Any) -> Any:
     two almost equal numbers.
     """
     up, down = mix(end, start, passed), mix(start, end, left)
-    if _is_zero(end):  # no rate is negative: it cannot rise
+    if known(end) == 0.0:  # no rate is negative: it cannot rise
         return down
-    return up if _is_zero(start) else select(start < end, up, down)
-
-
-def _is_zero(rate: Any) -> bool:
-    return (rate.constant if isinstance(rate, Expr) else rate) == 0.0
+    return up if known(start) == 0.0 else select(start < end, up, down)
 
 
 @segment()

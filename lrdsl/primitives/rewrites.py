@@ -17,7 +17,7 @@ from lrdsl.primitives.signature import (
     structure,
 )
 from lrdsl.primitives.stage import Part, Stage
-from lrdsl.program.expr import Expr
+from lrdsl.program.expr import known
 from lrdsl.program.stretch import Stretch
 
 
@@ -108,13 +108,9 @@ def _faults(at: Sequence[int], values: Sequence[Any], shape: str) -> Iterator[Sc
     if len(values) != len(at):
         message = f"`values` of `points` needs {len(at)} entries, as many as `at`, got {len(values)}"
         yield ScheduleError("E0603", message)
-    if shape == "geometric" and any(_known(value) == 0.0 for value in values):
+    if shape == "geometric" and any(known(value) == 0.0 for value in values):
         message = "`values` of `points` must be greater than 0 where the shape is geometric, got 0"
         yield ScheduleError("E0605", message)
-
-
-def _known(rate: Any) -> float | None:
-    return rate.constant if isinstance(rate, Expr) else rate
 
 
 def _steps(length: Fraction) -> str:

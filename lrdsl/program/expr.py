@@ -133,6 +133,11 @@ def const(value: float) -> Expr:
     return Expr("CONSTANT", (), float(value))
 
 
+def known(value: Any) -> float | None:
+    """The number that a traced or plain value is, if that is known now; else None. Plain values stay as they are."""
+    return value.constant if isinstance(value, Expr) else value
+
+
 def symbol(name: str) -> Expr:
     """A number that `substitute` will fill in."""
     return Expr("SYMBOL", (), name)

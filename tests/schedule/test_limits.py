@@ -4,27 +4,7 @@ import pytest
 
 import lrdsl
 from lrdsl import ScheduleError
-
-
-def nested(before, inner, after, depth):
-    return before * depth + inner + after * depth
-
-
-def doubled(first, how, times, last="{}"):
-    """A `let` that names twice the one before it, so many times."""
-    lets = "".join(f"let a{i + 1} = a{i} {how} a{i}; " for i in range(times))
-    return f"let a0 = {first}; {lets}{last.format(f'a{times}')}"
-
-
-def chained(first, step, times):
-    """A `let` that names the one before it, so many times."""
-    lets = "".join(f"let a{i + 1} = {step.format(f'a{i}')}; " for i in range(times))
-    return f"let a0 = {first}; {lets}a{times}"
-
-
-def listed(items, separator=", "):
-    return separator.join(map(str, items))
-
+from tests.schedule.hostile import chained, doubled, listed, nested
 
 REFUSED = {
     "let-bomb-of-sums": ("E0902", doubled("cosine(10)", "+", 30)),
