@@ -22,6 +22,7 @@ LAYERS = (
     ("evaluators", "cuda"),
     ("checks", "notes", "schedule", "track"),
     ("optim",),
+    ("integrations",),
     ("plotting",),
     ("pages",),
     ("cli",),
@@ -74,7 +75,11 @@ def test_every_import_upward_is_needed() -> None:
 
 
 ONLY = {
-    "torch": {"optim"},
+    "torch": {"optim", "integrations"},
+    "transformers": {"integrations"},
+    "lightning": {"integrations"},
+    "optuna": {"integrations"},
+    "pydantic": {"integrations"},
     "lark": {"syntax"},
     "click": {"cli"},
     "rich": {"cli", "plotting"},

@@ -8,6 +8,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,14 @@ def modules() -> list[str]:
 
 @pytest.mark.parametrize("name", modules())
 def test_docstring_examples(name: str) -> None:
-    module = importlib.import_module(name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = importlib.import_module(name)
+    except ImportError as error:
+        if not name.startswith("lrdsl.integrations."):
+            raise
+        pytest.skip(f"not run: {error}")
     failed, _ = doctest.testmod(module)
     assert failed == 0
 
