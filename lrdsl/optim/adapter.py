@@ -13,6 +13,7 @@ from lrdsl.language.context import TARGETS
 from lrdsl.optim import resume
 from lrdsl.optim.base import Optimizer
 from lrdsl.optim.binding import Bases, Units, bind
+from lrdsl.optim.compiled import outside_graphs
 from lrdsl.optim.device_writer import DeviceWriter, accelerator_of
 from lrdsl.optim.groups import Group, check_rate, number
 from lrdsl.optim.neighbours import check_switch
@@ -117,6 +118,7 @@ class LRScheduler(torchs.LRScheduler):
 
     # --- the step -----------------------------------------------------------------------------------------------
 
+    @outside_graphs
     def step(self, metric: float | Tensor | None = None) -> None:
         """Write the values of the next update into the groups; to be called after ``optimizer.step()``.
 
@@ -156,6 +158,7 @@ class LRScheduler(torchs.LRScheduler):
         self.last_epoch, self._last_lr = self._writer.wait(before)
         self._step_count += self.last_epoch - before
 
+    @outside_graphs
     def observe(self, value: float | Tensor, metric: str = "loss") -> None:
         """Report a metric, before the next update, whose values are written anew.
 

@@ -18,6 +18,7 @@ from lrdsl.optim import state as checkpoint
 from lrdsl.optim.backends import choose
 from lrdsl.optim.batch import Batch
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
+from lrdsl.optim.compiled import outside_graphs
 from lrdsl.optim.device_history import DeviceHistory
 from lrdsl.optim.device_schedule import DeviceSchedule
 from lrdsl.optim.forecast import Forecaster
@@ -120,6 +121,8 @@ class Optimizer(Forecaster):
             TypeError, ValueError: A parameter, a gradient or an option cannot be used; the message names it.
                 Parameters, state and clock are as they were.
         """
+        if torch.compiler.is_compiling():
+            return self._step_outside(closure)
         if type(self).step is Optimizer.step and self._is_watched():
             return self._watched_step(closure)
         return self._step(closure)
@@ -127,6 +130,7 @@ class Optimizer(Forecaster):
     # Torch would wrap `step` in a record for its profiler and a loop over hooks, which costs as much as a small step;
     # it is told that this is done, and it is where somebody watches. Torch itself wraps the `step` of a subclass.
     step.hooked = True  # type: ignore[attr-defined]
+    _step_outside = outside_graphs(step)
 
     def _is_watched(self) -> bool:
         return bool(
@@ -266,6 +270,7 @@ class Optimizer(Forecaster):
         """The schedule of each group."""
         return [binding.schedule if binding else None for binding in self._bindings]
 
+    @outside_graphs
     def observe(self, value: float | Tensor, metric: str = "loss") -> None:
         """Report a metric, before the next update, to every schedule that listens.
 
