@@ -72,7 +72,7 @@ class LRScheduler(torchs.LRScheduler):
         ValueError: It has a schedule of its own; a rate or ``last_epoch`` cannot be used; groups share a tensor that
             would receive several values.
         KeyError: ``last_epoch`` is given, and a group has no ``initial_lr``.
-        RuntimeError: In ``step``: a group came or went.
+        RuntimeError: In ``step``: a group came or went; another scheduler or code writes the same values.
     """
 
     def __init__(
@@ -128,7 +128,10 @@ class LRScheduler(torchs.LRScheduler):
 
         Raises:
             ScheduleError: There is a report, and the text does not listen (E0209).
+            RuntimeError: A group does not hold what was last written: another scheduler or code writes there too.
+                Nothing has changed. A rate that a device writes is not looked at.
         """
+        self._writer.check_owner(self.last_epoch)
         heard = self._bindings[0].schedule.metrics
         name = heard[0] if len(heard) == 1 else "loss"
         if metric is not None:
@@ -161,6 +164,8 @@ class LRScheduler(torchs.LRScheduler):
     @outside_graphs
     def observe(self, value: float | Tensor, metric: str = "loss") -> None:
         """Report a metric, before the next update, whose values are written anew.
+
+        One that waits in a ``SequentialLR``, or was there before, hears of it and writes nothing.
 
         Args:
             value: A number, or a tensor with one element.

@@ -18,7 +18,7 @@ REASON = "this reads and writes what no graph can hold; call it after the compil
 def outside_graphs(method: Callable[P, T]) -> Callable[P, T]:
     """The same method, for a compiled function a break of its graph. Costs a microsecond elsewhere."""
     # Torch's own optimizers use this one: other than `torch.compiler.disable` it does not load the compiler at import.
-    outside = torch._disable_dynamo(method)
+    outside = torch._disable_dynamo(method)  # type: ignore[attr-defined]
     # The compiler shows the reason where it may not break.
     outside.__dict__ |= {"_torchdynamo_disable": True, "_torchdynamo_disable_msg": REASON}
     return outside

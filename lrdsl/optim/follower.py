@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from lrdsl.optim.adapter import LRScheduler
+from lrdsl.optim.compiled import outside_graphs
 from lrdsl.optim.writer import Rate
 from lrdsl.schedule import Schedule
 
@@ -35,6 +36,7 @@ class Follower(LRScheduler):
         self._step_count = 0
         self.step()
 
+    @outside_graphs
     def step(self, metric: float | Tensor | None = None) -> None:
         """Look where the optimizer stands; with a metric, report it there first.
 
