@@ -216,8 +216,9 @@ class HostWriter:
     def is_in_force(self, clock: int) -> bool:
         """As `Writer.is_in_force`."""
         groups = self._groups()
-        found = [cell.find(groups) for cell in self.cells]
-        return all(map(_holds, found, self._values(clock)))
+        return all(
+            agree(value, cell.find(groups), None) for value, cell in zip(self._values(clock), self.cells, strict=True)
+        )
 
     def _groups(self) -> list[Group]:
         groups = self._optimizer.param_groups
@@ -277,12 +278,6 @@ def _check_shared(found: Sequence[Cell], groups: Sequence[Group]) -> None:
                     f"groups {first} and {index} share one tensor as {key}, but not its schedule: give each its own, "
                     f"as in {{'params': ..., '{key}': torch.tensor(...)}}"
                 )
-
-
-def _holds(entry: Rate, value: float) -> bool:
-    if isinstance(entry, Tensor):
-        return bool(entry == torch.tensor(value, dtype=entry.dtype, device=entry.device))
-    return entry == value
 
 
 def _own(entry: Rate) -> Rate:
