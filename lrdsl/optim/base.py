@@ -33,6 +33,7 @@ from lrdsl.optim.groups import (
     own_copy,
     rate_on,
     refuse_capturable,
+    reported,
     scale_rate,
     settle,
 )
@@ -44,6 +45,7 @@ from lrdsl.optim.phantom import is_phantom
 from lrdsl.optim.rehearsal import rehearse
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
+from lrdsl.optim.silence import Silence
 from lrdsl.optim.stepper import Elsewhere, Stepper
 from lrdsl.optim.tensors import CPU, check_parameters, lives_on
 from lrdsl.schedule import Schedule
@@ -99,6 +101,7 @@ class Optimizer(Forecaster):
         self._published = Publication([], [])
         self._unstarted: set[Tensor] = set()
         self._history = History()
+        self._silence = Silence(self._units)
         super().__init__(params, defaults)
         # Together, because a text may name any group.
         self._admit(range(len(self.param_groups)))
@@ -127,9 +130,15 @@ class Optimizer(Forecaster):
         """
         if torch.compiler.is_compiling():
             return self._step_outside(closure)
-        if type(self).step is Optimizer.step and self._is_watched():
-            return self._watched_step(closure)
-        return self._step(closure)
+        try:
+            if type(self).step is Optimizer.step and self._is_watched():
+                return self._watched_step(closure)
+            return self._step(closure)
+        except BaseException:
+            # A GradScaler takes them off after its step, unless that raises; left there they would count twice.
+            for told in ("grad_scale", "found_inf"):
+                self.__dict__.pop(told, None)
+            raise
 
     # Torch would wrap `step` in a record for its profiler and a loop over hooks, which costs as much as a small step;
     # it is told that this is done, and it is where somebody watches. Torch itself wraps the `step` of a subclass.
@@ -178,14 +187,23 @@ class Optimizer(Forecaster):
         if device is not None:
             if not capturing:
                 self._advance(device)
+                if self._clock >= self._silence.due:
+                    self._break_silence()
             return loss
         self._published.advance(self._clock)
         self._history.note(self._clock, self._stepper.rates)
         self._clock += 1
         self._published.publish(self._clock)
+        if self._clock >= self._silence.due:
+            self._break_silence()
         return loss
 
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
+
+    def _break_silence(self) -> None:
+        replays = self._device is not None and self._device.keep  # which may have reported
+        if not self._rehearsing and not replays:
+            self._silence.tell(self._clock, stacklevel=5)
 
     def as_scheduler(self) -> "LRScheduler":
         """A scheduler for frameworks that insist on one. It shows where the schedules stand, and writes nothing.
@@ -304,6 +322,7 @@ class Optimizer(Forecaster):
             self._history.collect()
             self._device.set_clock(clock)
         self._published.publish(self._clock)
+        self._silence.listen(self._bindings, self._clock)
 
     @property
     def schedules(self) -> list[Schedule | None]:
@@ -336,16 +355,16 @@ class Optimizer(Forecaster):
             raise ScheduleError("E0209", f"no schedule of this optimizer listens to `{metric}`", hint=hint)
         self._check_owner()
         if self._device is None:
-            self._take(float(value), metric, listening)
+            self._take(reported(value), metric, listening)
         else:
             self._report(self._device, value, metric, listening)
 
     def _report_norm(self, norm: float, skipped: bool) -> None:
         self._take(norm, GRAD_NORM, self._listening, skipped)
 
-    def _take(self, reported: float, metric: str, listening: Sequence[Binding], skipped: bool = False) -> None:
+    def _take(self, report: float, metric: str, listening: Sequence[Binding], skipped: bool = False) -> None:
         for binding in listening:
-            binding.schedule.observe(reported, metric, step=self._clock - binding.origin, skipped=skipped)
+            binding.schedule.observe(report, metric, step=self._clock - binding.origin, skipped=skipped)
         self._published.publish(self._clock)
 
     def reschedule(self, text: str | float, *, branch: bool = False, group: int | str | None = None) -> None:
@@ -535,6 +554,7 @@ class Optimizer(Forecaster):
             self._device,
         )
         self._published.publish(self._clock)
+        self._silence.listen(self._bindings, self._clock)
         if self._device is not None:
             self._start(self._device, loaded)
 
@@ -644,5 +664,6 @@ class Optimizer(Forecaster):
         self._published = Publication([], [])
         self._control = Control(self.neighbours, *state["_control"])
         self._history = History()
+        self._silence = Silence(self._units)
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._make()

@@ -124,6 +124,11 @@ def check_report(value: float | Tensor) -> None:
         raise TypeError(f"expected a number, got {type(value).__name__}")
 
 
+def reported(value: float | Tensor) -> float:
+    """An observed metric as a number; a loss that still has its graph is as good as any."""
+    return float(value.detach() if isinstance(value, Tensor) else value)
+
+
 def named_parameters(groups: Sequence[Group]) -> list[Named]:
     """Every parameter with the name that messages use: its own if given, else group and index."""
     named: list[Named] = []

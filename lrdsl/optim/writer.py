@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lrdsl.optim.binding import cells
-from lrdsl.optim.groups import Group, check_report
+from lrdsl.optim.groups import Group, check_report, reported
 from lrdsl.optim.ownership import Binding, Cell, agree
 
 Rate = float | Tensor
@@ -202,7 +202,7 @@ class HostWriter:
         """As `observe`, but nothing is written."""
         self.check(value, metric)
         for binding in self._bindings:
-            binding.schedule.observe(float(value), metric, step=max(clock, 0))
+            binding.schedule.observe(reported(value), metric, step=max(clock, 0))
 
     def heard(self, metric: str, clock: int) -> None:
         """Somebody else took a report made before update ``clock``."""

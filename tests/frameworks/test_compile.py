@@ -1,4 +1,4 @@
-"""`torch.compile`: a training step, with the optimizer outside and inside, and the adapter beside a compiled optimizer."""
+"""`torch.compile`: a training step with the optimizer outside and inside; the adapter beside a compiled optimizer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.frameworks.pasting import paste
 
 torch = need("torch")
 
-import torch._dynamo  # noqa: E402
+import torch._dynamo  # noqa: E402, F811
 from torch._dynamo.utils import counters  # noqa: E402
 
 import lrdsl  # noqa: E402
@@ -268,7 +268,7 @@ class ByHand(torch.optim.lr_scheduler.LRScheduler):
     """The rates of the curve, without the adapter."""
 
     def get_lr(self) -> list[float]:
-        return [lrdsl.compile(TEXT, base_lr=base).lr(self.last_epoch) for base in (RATE, RATE / 2)]
+        return [lrdsl.compile(TEXT, base_lr=float(base)).lr(self.last_epoch) for base in self.base_lrs]
 
 
 RATE = ADAMW[1]["lr"]
@@ -286,7 +286,7 @@ def beside(scheduler_of: Callable[[Any], Any], tensor: bool, steps: int, compile
         (net(x) - y).square().mean().backward()
         update()
         scheduler.step()
-    assert [float(rate) for rate in scheduler.get_last_lr()] == pytest.approx(ByHand.get_lr(scheduler))
+    assert [float(rate) for rate in scheduler.get_last_lr()] == pytest.approx(ByHand.get_lr(scheduler), rel=1e-7)
     return weights(net)
 
 
@@ -300,8 +300,10 @@ def test_the_adapter_with_tensor_rates(compiled: Compiled) -> None:
     with recompiles_are_errors():
         beside(adapter, True, MANY)
         assert compiled.graphs == 1
-    torch._dynamo.reset()
-    short = [beside(one, True, 150) for one in (adapter, ByHand)]
+    short = []
+    for one in (adapter, ByHand):
+        torch._dynamo.reset()
+        short.append(beside(one, True, 150))
     assert all(map(torch.equal, *short))
     for p, q in zip(short[0], beside(adapter, True, 150, compiled=False), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)  # torch's graph rounds otherwise than its eager step
