@@ -2,8 +2,6 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from operator import is_not
 from typing import Any, Protocol
 
 import torch
@@ -12,25 +10,9 @@ from torch import Tensor
 from lrdsl.optim.binding import cells
 from lrdsl.optim.groups import Group, check_report, reported
 from lrdsl.optim.ownership import Binding, Cell, agree
+from lrdsl.optim.written import Written
 
 Rate = float | Tensor
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written last.
-
-    Attributes:
-        clock: For which update.
-        groups: Into which groups.
-        values: Cell by cell.
-        entries: What stood in the groups afterwards, and how often a tensor had been written to by then.
-    """
-
-    clock: int
-    groups: list[Group]
-    values: list[float]
-    entries: list[tuple[Any, int]]
 
 
 class Writer(Protocol):
@@ -124,54 +106,27 @@ class HostWriter:
         for cell, value in zip(self.cells, values, strict=True):
             cell.binding.applied[cell.target] = value
             _write(cell, groups[cell.index], value)
-        self._written = Written(clock, list(groups), values, self._entries(groups))
+        self._written = Written(clock, groups, self.cells, values)
         return self._rates(values)
 
     def check_owner(self, clock: int) -> None:
         """As `Writer.check_owner`; a tensor that nobody wrote to is not read."""
-        written = self._last_written(clock)
-        if written is None or (i := self._foreign(written)) is None:
+        written = self._written
+        if written is None or not written.is_of(clock, self._groups()) or (found := written.disturbed()) is None:
             return
-        cell, theirs = self.cells[i], self.cells[i].find(self._groups())
+        cell, ours, theirs = found
         theirs = theirs.item() if isinstance(theirs, Tensor) and theirs.numel() == 1 else theirs
         raise RuntimeError(
-            f"group {cell.index}: {cell.target} is {theirs}, but this scheduler wrote {written.values[i]}: another "
-            f"scheduler or code writes {cell.target}. Remove it, or write it into the text (`a * b` multiplies "
-            "schedules, `| plateau(...)` cuts on a metric)"
+            f"group {cell.index}: {cell.target} is {theirs}, but this scheduler wrote {ours}: another scheduler or "
+            f"code writes {cell.target}. Remove it, or write it into the text (`a * b` multiplies schedules, "
+            "`| plateau(...)` cuts on a metric)"
         )
-
-    def _last_written(self, clock: int) -> Written | None:
-        """What the groups should hold at update ``clock``, if that is known.
-
-        It is not in the beginning, after a load of the optimizer, which makes new groups, and after somebody else moved
-        the clock, as the constructor of a ``SequentialLR`` does.
-        """
-        written, groups = self._written, self._groups()
-        if written is None or written.clock != clock or any(map(is_not, groups, written.groups)):
-            return None
-        return written
-
-    def _foreign(self, written: Written) -> int | None:
-        """The first cell that somebody else wrote another value to."""
-        for i, ((entry, version), (own, before)) in enumerate(
-            zip(self._entries(written.groups), written.entries, strict=True)
-        ):
-            if entry is own and version == before:
-                continue
-            if not agree(written.values[i], entry, own if isinstance(own, Tensor) else None):
-                return i
-        return None
 
     def _stands(self, clock: int) -> bool:
         """Whether it is its turn: one that waits in a ``SequentialLR``, or has had its turn, must not write."""
-        if (written := self._last_written(clock)) is not None:
-            return self._foreign(written) is None
+        if self._written is not None and self._written.is_of(clock, self._groups()):
+            return self._written.disturbed() is None
         return clock >= 0 and self.is_in_force(clock)
-
-    def _entries(self, groups: Sequence[Group]) -> list[tuple[Any, int]]:
-        """What stands in each cell, and how often a tensor was written to."""
-        found = [cell.find(groups) for cell in self.cells]
-        return [(entry, entry._version if isinstance(entry, Tensor) else 0) for entry in found]
 
     def rates(self, clock: int) -> list[Rate]:
         """As `Writer.rates`."""

@@ -325,6 +325,7 @@ def test_reports_nobody_listens_to() -> None:
 # --- checkpoints and copies -----------------------------------------------------------------------------------------
 
 CUT = ["linear(12)", PLATEAU, "repeat(2, cosine(4), mult=2, gain=0.5)", "lr = linear(9); weight_decay = cosine(9)"]
+CUT.append("beta1 = linear(9, to=0.5x); beta2 = cosine(9, to=0.9x); eps = linear(9); lr[1] = hold()")
 
 
 def adamw(text: str) -> tuple[Any, Any]:

@@ -188,6 +188,38 @@ def test_a_phantom_step(base: Any) -> None:
     assert scheduler.last_epoch == 5
 
 
+def test_distributed_checkpoint(base: Any) -> None:
+    """The real one, over a fresh optimizer and over one that runs."""
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+
+    def fresh() -> tuple[Any, Any, Any]:
+        torch.manual_seed(0)
+        net = torch.nn.Linear(3, 1)
+        rate = base.clone() if isinstance(base, torch.Tensor) else base
+        optimizer = torch.optim.AdamW(net.parameters(), lr=rate)
+        return net, optimizer, lrdsl.LRScheduler(optimizer, TEXT)
+
+    def step(net: Any, optimizer: Any, scheduler: Any) -> None:
+        optimizer.zero_grad()
+        net(torch.ones(2, 3)).sum().backward()
+        optimizer.step()
+        scheduler.step()
+
+    first, again = fresh(), fresh()
+    get_optimizer_state_dict(*first[:2])
+    for _ in range(4):
+        step(*first)
+    saved = copy.deepcopy([get_optimizer_state_dict(*first[:2]), first[2].state_dict(), first[0].state_dict()])
+    set_optimizer_state_dict(*again[:2], saved[0])
+    again[2].load_state_dict(saved[1])
+    again[0].load_state_dict(saved[2])
+    for side in (first, again):
+        step(*side)
+        step(*side)
+    assert again[2].get_last_lr() == first[2].get_last_lr()
+    assert all(map(torch.equal, again[0].parameters(), first[0].parameters()))
+
+
 def test_the_epoch_may_be_moved(base: Any) -> None:
     optimizer, scheduler = made(base, clock=3)
     optimizer.param_groups[0]["lr"] = 0.123
