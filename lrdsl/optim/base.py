@@ -126,7 +126,7 @@ class Optimizer(Forecaster):
         Raises:
             RuntimeError: Somebody else wrote a value that the schedule governs.
             TypeError, ValueError: A parameter, a gradient or an option cannot be used; the message names it.
-                Parameters, state and clock are as they were.
+                Parameters, state and clock are as they were; ``grad_scale`` and ``found_inf`` are taken off.
         """
         if torch.compiler.is_compiling():
             return self._step_outside(closure)
