@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -254,6 +256,15 @@ def test_no_break_allowed(what: str) -> None:
     with pytest.raises(torch._dynamo.exc.Unsupported, match="call it after the compiled function, or drop fullgraph"):
         call()
     assert optimizer.clock == 0
+
+
+def test_the_compiler_is_not_loaded_before_it_is_needed() -> None:
+    """Torch loads it when the first optimizer is made, and it takes longer than everything else."""
+    code = (
+        "import sys, lrdsl; lrdsl.SGD, lrdsl.LRScheduler; print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 @pytest.mark.slow
