@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 from lrdsl.integrations import versions
 from lrdsl.optim import LRScheduler
 from lrdsl.optim.base import Optimizer as Own
+from lrdsl.optim.follower import Follower
 
 versions.require("lightning", "2.6")
 
@@ -43,7 +44,7 @@ class StepCLI(LightningCLI):
 class MetricCallback(Callback):
     """Reports a logged metric to the schedules that listen, after every validation; without any, after every epoch.
 
-    Checkpoints that are saved then know of it. Of several processes the mean is reported. In training an error says
+    Checkpoints that are saved then know of it. Of several processes the mean is reported. An error says in training
     that no schedule listens, or that the metric was not logged.
 
     Args:
@@ -54,15 +55,15 @@ class MetricCallback(Callback):
     def __init__(self, monitor: str = "val_loss", as_: str = "loss") -> None:
         self.monitor, self.as_ = monitor, as_
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         if not self._listeners(trainer):
             raise MisconfigurationException(f"no schedule listens to {self.as_}: drop MetricCallback(as_={self.as_!r})")
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._report(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         if not trainer.enable_validation:
             self._report(trainer)
 
@@ -75,7 +76,6 @@ class MetricCallback(Callback):
             listener.observe(mean, self.as_)
 
     def _listeners(self, trainer: Trainer) -> list[Own | LRScheduler]:
-        own = [opt for opt in trainer.optimizers if isinstance(opt, Own) and any(opt.schedules)]
-        beside = [c.scheduler for c in trainer.lr_scheduler_configs if c.scheduler.optimizer not in own]
-        found = [*own, *(scheduler for scheduler in beside if isinstance(scheduler, LRScheduler))]
-        return [one for one in found if any(s and self.as_ in s.metrics for s in one.schedules)]
+        beside = [c.scheduler for c in trainer.lr_scheduler_configs if not isinstance(c.scheduler, Follower)]
+        candidates = [one for one in (*trainer.optimizers, *beside) if isinstance(one, Own | LRScheduler)]
+        return [one for one in candidates if any(s and self.as_ in s.metrics for s in one.schedules)]
