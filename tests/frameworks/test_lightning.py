@@ -198,6 +198,52 @@ def test_manual_optimization(way: str, tmp_path: Path) -> None:
     assert same(module.net.state_dict(), without(way))
 
 
+@pytest.mark.works("Lightning", "manual optimization")
+def test_the_wrapper_of_manual_optimization(tmp_path: Path) -> None:
+    class Wilful(Module):
+        def __init__(self, configure: Callable[[Any], Any]) -> None:
+            super().__init__(configure)
+            self.automatic_optimization = False
+
+        def training_step(self, batch: Any, index: int) -> None:
+            wrapper: Any = self.optimizers()
+            if self.global_step == 8:
+                wrapper.reschedule("linear(4)", branch=True)
+            if self.global_step == 10:
+                wrapper.set_clock(9)
+            wrapper.zero_grad()
+            self.manual_backward(super().training_step(batch, index))
+            wrapper.step()
+            assert wrapper.clock == wrapper.optimizer.clock
+
+    module = Wilful(alone())
+    trainer(tmp_path, max_epochs=3).fit(module, datamodule=Data())
+    from_there = [CURVE[8] * (4 - t) / 4 for t in (0, 1, 1, 2)]
+    assert module.used == pytest.approx([*CURVE[:8], *from_there], rel=1e-15)
+
+
+@pytest.mark.works("Lightning", "Fabric: `setup(model, optimizer)`")
+def test_fabric() -> None:
+    net = network()
+    optimizer = lrdsl.AdamW(net.parameters(), lr=LR, schedule=PLATEAU)
+    fabric = L.Fabric(accelerator="cpu", devices=1)
+    model, wrapper = fabric.setup(net, optimizer)
+    used = []
+    for epoch in range(4):
+        for batch in BATCHES:
+            used.append(wrapper.param_groups[0]["lr"])
+            fabric.backward(model(batch).square().mean())
+            wrapper.step()
+            wrapper.zero_grad()
+        wrapper.observe(1.0)
+        assert wrapper.clock == optimizer.clock == 4 * (epoch + 1)
+    assert used == CUT
+    assert wrapper.as_scheduler().optimizer is optimizer
+    assert [rate for _, _, rate in wrapper.lr_history().tolist()] == CUT
+    wrapper.set_clock(0)
+    assert optimizer.clock == 0
+
+
 @pytest.mark.works("Lightning", "16-bit: an update that the scaler skips does not count")
 @pytest.mark.parametrize("way", WAYS)
 def test_skipped_updates(way: str, tmp_path: Path) -> None:
