@@ -1,29 +1,24 @@
 """`lambda_fn`: a schedule as what torch's ``LambdaLR`` takes. Needs no torch."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from lrdsl.errors import ScheduleError
+from lrdsl.language.context import key_of
 from lrdsl.schedule import Schedule, compile
 
 
 class Multiplier:
-    """A function of the step that gives multiples of a base rate. Made by `lambda_fn`.
+    """A function of the step that gives multiples of a base rate. Made by `lambda_fn`."""
 
-    Attributes:
-        text: The schedule, in its canonical form.
-        context: What it was bound to, as plain numbers.
-    """
-
-    # LambdaLR saves and loads what is in `__dict__`, and nothing else: text and numbers. It writes there what it loads.
+    # LambdaLR saves what is in `__dict__`, and updates it with what it loads: text and numbers that say which schedule
+    # this is. What runs stays out of its reach.
     __slots__ = ("__dict__", "_base", "_own", "_schedule")
 
     def __init__(self, schedule: Schedule, base_lr: float) -> None:
-        self.text = str(schedule)
-        self.context = schedule.context
+        self._own = schedule.state_dict()
+        self.__dict__.update(self._own)
         self._schedule = schedule
         self._base = base_lr
-        self._own = dict(self.__dict__)
 
     def __call__(self, step: int) -> float:
         """The multiple for update `step` (0-based).
@@ -32,15 +27,18 @@ class Multiplier:
             ScheduleError: `step` is no whole number >= 0; the state of another schedule was loaded (E0802).
         """
         if self.__dict__ != self._own:
-            raise ScheduleError(
-                "E0802",
-                f"the saved schedule is a different one: `{self.text}`, with {_listed(self.context)}",
-                hint="resume with it; to run this one instead, replace `lr_lambdas` in the state by a list of None",
-            )
+            self._refuse()
         return self._schedule.lr(step) / self._base
 
+    def _refuse(self) -> None:
+        try:
+            self._schedule.load_state_dict(self.__dict__)
+        except ScheduleError as error:
+            hint = "resume with it, or replace `lr_lambdas` in the state by a list of None to run this text from there"
+            raise ScheduleError(error.code, error.message, hint=hint) from None
+
     def __repr__(self) -> str:
-        return f"lambda_fn({str(self._schedule)!r}, {_listed(self._own['context'])})"
+        return f"lambda_fn({str(self._schedule)!r})"
 
 
 def lambda_fn(
@@ -74,7 +72,7 @@ def lambda_fn(
 
     Example:
         >>> import lrdsl
-        >>> f = lrdsl.lambda_fn("warmup(4) >> cosine(rest)", base_lr=3e-4, total_steps=12)
+        >>> f = lrdsl.lambda_fn("warmup(4) >> cosine(rest)", base_lr=0.5, total_steps=12)
         >>> f(0), f(2), f(4), f(8), f(12)
         (0.0, 0.5, 1.0, 0.5, 0.0)
     """
@@ -93,14 +91,8 @@ def lambda_fn(
             f"the text listens to {heard}, and a function of the step hears nothing: use lrdsl.LRScheduler"
         )
     if list(schedule.tracks) != [("lr", None)]:
-        raise ValueError(
-            "a multiplier is for lr of all groups, and the text governs more: use lrdsl.LRScheduler, or one lambda_fn "
-            "for each group"
-        )
+        named = " and ".join(key_of(*key) for key in schedule.tracks)
+        raise ValueError(f"the text governs {named}, and a multiplier is for lr alone: use lrdsl.LRScheduler")
     if base_lr == 0:
         raise ValueError("base_lr is 0, of which every multiple is 0: give the optimizer another lr")
     return Multiplier(schedule, float(base_lr))
-
-
-def _listed(context: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in context.items())
