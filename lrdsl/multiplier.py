@@ -72,7 +72,7 @@ def lambda_fn(
 
     Example:
         >>> import lrdsl
-        >>> f = lrdsl.lambda_fn("warmup(4) >> cosine(rest)", base_lr=0.5, total_steps=12)
+        >>> f = lrdsl.lambda_fn("warmup(4) >> linear(rest)", base_lr=3e-4, total_steps=12)
         >>> f(0), f(2), f(4), f(8), f(12)
         (0.0, 0.5, 1.0, 0.5, 0.0)
     """
