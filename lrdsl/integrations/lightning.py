@@ -44,8 +44,7 @@ class StepCLI(LightningCLI):
 class MetricCallback(Callback):
     """Reports a logged metric to the schedules that listen, after every validation; without any, after every epoch.
 
-    Checkpoints that are saved then know of it. Of several processes the mean is reported. An error says in training
-    that no schedule listens, or that the metric was not logged.
+    Checkpoints saved then know of it. Of several processes the mean is reported. It is an error if nobody listens.
 
     Args:
         monitor: The name under which it is logged.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.frameworks.installed import need
-from tests.frameworks.pasting import paste
+from tests.frameworks.pasting import PAGES, paste
 
 L = need("lightning")
 torch = need("torch")
@@ -172,6 +174,31 @@ def test_a_bare_scheduler_is_stepped_per_epoch(tmp_path: Path) -> None:
     assert module.used == [rate for rate in CURVE[:4] for _ in range(4)]
 
 
+def test_a_second_scheduler(tmp_path: Path) -> None:
+    def both(module: Any) -> Any:
+        opt = alone()(module)
+        return [opt], [{"scheduler": torch.optim.lr_scheduler.StepLR(opt, 1), "interval": "step"}]
+
+    message = r"^group 0: lr is .*, but this optimizer's schedule says .*: another scheduler or code writes lr\. Pass"
+    with pytest.raises(RuntimeError, match=message):
+        trainer(tmp_path).fit(Module(both), datamodule=Data())
+    with pytest.raises(ValueError, match=r"^this optimizer has a schedule of its own: use `opt.as_scheduler\(\)`, or"):
+        ours.config(alone()(Module()), TEXT)
+
+
+def test_the_tuner_asks_for_an_optimizer_without_schedule(tmp_path: Path) -> None:
+    def find(configure: Callable[[Any], Any]) -> Any:
+        module = Module(configure)
+        module.lr = LR  # where Lightning would put what it finds
+        tuner = L.pytorch.tuner.Tuner(trainer(tmp_path, max_epochs=9))
+        return tuner.lr_find(module, datamodule=Data(), num_training=20, min_lr=1e-4, max_lr=1.0).results["lr"]
+
+    with pytest.raises(RuntimeError, match="another scheduler or code writes lr"):
+        find(alone())
+    without = find(lambda module: lrdsl.AdamW(module.net.parameters(), lr=LR))
+    assert without == find(lambda module: torch.optim.AdamW(module.net.parameters(), lr=LR))
+
+
 class Manual(Module):
     """The same, with the loop in its own hands."""
 
@@ -323,6 +350,13 @@ def test_a_metric_that_is_not_logged(tmp_path: Path) -> None:
         trainer(tmp_path, ours.MetricCallback("accuracy")).fit(Module(alone(PLATEAU)), datamodule=Data())
 
 
+def test_a_metric_that_never_arrives(tmp_path: Path) -> None:
+    module = Module(alone(PLATEAU, total_steps=16))
+    with pytest.warns(RuntimeWarning, match=r"^no `loss` was reported before update 15, so `plateau` could do nothing"):
+        trainer(tmp_path).fit(module, datamodule=Data())
+    assert module.used == [*CUT[:3], *[LR] * 13]
+
+
 def test_ranks_report_their_mean(tmp_path: Path) -> None:
     heard = []
 
@@ -423,6 +457,19 @@ def test_command_line(part: str, key: str, override: bool, tmp_path: Path, monke
     (tmp_path / "config.yaml").rename("again.yaml")
     again = paste("lightning.md", 2, Model=Module, Data=Data, args=["fit", "--config", "again.yaml"])["cli"]
     assert again.model.used == CUT
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_pages_yaml(index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    monkeypatch.chdir(tmp_path)
+    page = (PAGES / "lightning.md").read_text("utf-8")
+    (tmp_path / "train.yaml").write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[index])
+    options = {**QUIET, "max_epochs": 3, "enable_checkpointing": False}
+    args = ["fit", "--config", "train.yaml", *(f"--trainer.{key}={value}" for key, value in options.items())]
+    cli = paste("lightning.md", 2, Model=Module, Data=Data, args=args)["cli"]
+    expected = [t / 3 if t < 3 else (1 + math.cos(math.pi * (t - 3) / 7)) / 2 for t in range(10)]
+    assert cli.model.used == pytest.approx([*expected, 0, 0], rel=1e-15, abs=1e-16)
 
 
 def test_command_line_with_torchs_plateau(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,7 @@ def test_schedulers_pickle_and_copy() -> None:
 
 @pytest.fixture
 def titan() -> Any:
+    need("torchtitan")
     return need("torchtitan.components.optimizer")
 
 
