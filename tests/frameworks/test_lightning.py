@@ -164,6 +164,29 @@ def test_rates_and_weights(way: str, accumulate: int, clip: float, tmp_path: Pat
     assert same(module.net.state_dict(), without(way, clip=clip, accumulate=accumulate))
 
 
+@pytest.mark.works("Lightning", "`lrdsl.groups`: `LearningRateMonitor` logs each group")
+@pytest.mark.parametrize("way", WAYS)
+def test_groups(way: str, tmp_path: Path) -> None:
+    text = "lr = linear(16); lr[head] = 0.5 * linear(16)"
+
+    def configure(module: Any) -> Any:
+        groups = lrdsl.groups(module.net, head="2.*", no_decay=True)
+        if way == "config":
+            return ours.config(torch.optim.AdamW(groups, lr=LR), text)
+        optimizer = lrdsl.AdamW(groups, lr=LR, schedule=text)
+        return optimizer if way == "optimizer" else ([optimizer], [optimizer.as_scheduler()])
+
+    trainer(tmp_path).fit(Module(configure), datamodule=Data())
+    with open(tmp_path / "metrics.csv") as file:
+        rows = [
+            {key: float(row[key]) for key in row if key.startswith("lr-") and row[key]} for row in csv.DictReader(file)
+        ]
+    other, head = ([LR * factor * (16 - t) / 16 for t in range(16)] for factor in (1.0, 0.5))
+    parts = {"other": other, "other/no_decay": other, "head": head, "head/no_decay": head}
+    expected = [{f"lr-AdamW/{name}": rates[t] for name, rates in parts.items()} for t in range(16)]
+    assert [row for row in rows if row] == expected
+
+
 def test_a_bare_scheduler_is_stepped_per_epoch(tmp_path: Path) -> None:
     def configure(module: Any) -> Any:
         opt = torch.optim.SGD(module.net.parameters(), lr=LR)
