@@ -28,7 +28,7 @@ from lrdsl.integrations.hf import MetricCallback, ScheduleMixin  # noqa: E402
 
 works = pytest.mark.works
 STEPS = 12
-WORDS = ["<eos>", "<pad>", "<unk>", *"the rate falls and so does loss while we train on words".split()]
+WORDS = ["<eos>", "<pad>", "<unk>", "the", "rate", "falls", "and", "so", "does", "a", "loss", "of", "words"]
 
 
 class ScheduledSFT(ScheduleMixin, SFTTrainer):
@@ -129,16 +129,14 @@ def test_reward_runs_the_schedule(tmp_path: Path) -> None:
 
 @works("TRL", "a metric of its own reaches the plateau")
 def test_an_accuracy_reaches_the_plateau(tmp_path: Path) -> None:
+    text = "hold() | plateau(metric=accuracy, mode=max, patience=0, factor=0.5, threshold=9)"
     run = ScheduledSFT(
         model=tiny(),
         args=options(tmp_path, eval_strategy="steps", eval_steps=4, max_steps=11),
         train_dataset=lines(),
         eval_dataset=lines(4),
         processing_class=tokenizer(),
-        optimizer_cls_and_kwargs=(
-            lrdsl.AdamW,
-            {"lr": 1e-2, "schedule": "hold() | plateau(metric=accuracy, mode=max, patience=0, factor=0.5, threshold=9)"},
-        ),
+        optimizer_cls_and_kwargs=(lrdsl.AdamW, {"lr": 1e-2, "schedule": text}),
         callbacks=[MetricCallback("eval_mean_token_accuracy", as_="accuracy")],
     )
     run.train()
