@@ -252,6 +252,18 @@ def test_another_text_on_resume_is_one_error(way: str, tmp_path: Path) -> None:
     assert caught.value.code == "E0802"
 
 
+@works("Transformers", "a longer run resumes")
+@pytest.mark.parametrize("way", ["mixin", "mixin and adapter"])
+def test_a_text_that_does_not_speak_of_the_length_goes_on_in_a_longer_run(way: str, tmp_path: Path) -> None:
+    text = "warmup(3) >> cosine(30)"
+    trainer(tmp_path, way, text, max_steps=6, save_strategy="steps", save_steps=6).train()
+    longer = trainer(tmp_path, way, text)
+    longer.train(resume_from_checkpoint=True)
+    whole = trainer(tmp_path, way, text)
+    whole.train()
+    assert logged(longer) == logged(whole) and same(weights(longer), weights(whole))
+
+
 # --- evaluations ----------------------------------------------------------------------------------------------------
 
 
