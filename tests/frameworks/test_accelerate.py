@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,10 @@ need("accelerate")
 from accelerate import Accelerator, skip_first_batches  # noqa: E402
 from accelerate.optimizer import AcceleratedOptimizer  # noqa: E402
 from accelerate.scheduler import AcceleratedScheduler  # noqa: E402
-from accelerate.state import AcceleratorState, GradientState  # noqa: E402
 from accelerate.utils import DataLoaderConfiguration  # noqa: E402
 from accelerate.utils.fsdp_utils import fsdp2_switch_optimizer_parameters  # noqa: E402
+
+from tests.frameworks.accelerated import join, leave  # noqa: E402
 
 works = pytest.mark.works
 STEPS = 12
@@ -50,14 +50,8 @@ def data(accumulated: int = 1) -> TensorDataset:
 
 
 def accelerator(**options: Any) -> Any:
-    """A fresh one: what it knows of the world is global."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-    if torch.distributed.is_initialized():
-        rank, size = str(torch.distributed.get_rank()), str(torch.distributed.get_world_size())
-        names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-        os.environ |= dict(zip(names, (rank, rank, size, size), strict=True))
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}  # asked for, though the group is there
+    """A fresh one."""
+    join()
     return Accelerator(cpu=True, **options)
 
 
@@ -143,8 +137,7 @@ def equal(left: list[Tensor], right: list[Tensor]) -> bool:
 @pytest.fixture(autouse=True)
 def the_world_as_it_was() -> Iterator[None]:
     yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+    leave()
 
 
 # --- one process ----------------------------------------------------------------------------------------------------

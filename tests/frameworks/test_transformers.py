@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import lrdsl
 from lrdsl.errors import ScheduleError
 from tests.frameworks.installed import need
 from tests.frameworks.pasting import paste
+from tests.frameworks.processes import Pool
 
 transformers = need("transformers")
 need("accelerate")
@@ -26,6 +28,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, 
 from transformers.optimization import GreedyLR  # noqa: E402
 
 from lrdsl.integrations.hf import MetricCallback, ScheduleMixin  # noqa: E402
+from tests.frameworks.accelerated import join, leave  # noqa: E402
 
 works = pytest.mark.works
 ROOT = Path(__file__).parents[2]
@@ -252,6 +255,14 @@ def test_another_text_on_resume_is_one_error(way: str, tmp_path: Path) -> None:
     assert caught.value.code == "E0802"
 
 
+def test_another_text_on_resume_that_is_meant(tmp_path: Path) -> None:
+    trainer(tmp_path, "mixin", save_strategy="steps", save_steps=6).train()
+    other = trainer(tmp_path, "mixin", "linear(rest)", optimizer={"reschedule": True})
+    other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
+    line = lrdsl.compile("linear(rest)", base_lr=LR, total_steps=STEPS)
+    assert logged(other) == [*CURVE[:6], *(line.lr(step) for step in range(6, STEPS))]
+
+
 @works("Transformers", "a longer run resumes")
 @pytest.mark.parametrize("way", ["mixin", "mixin and adapter"])
 def test_a_text_that_does_not_speak_of_the_length_goes_on_in_a_longer_run(way: str, tmp_path: Path) -> None:
@@ -320,6 +331,17 @@ def test_a_metric_that_nothing_listens_to(way: str, text: str, hint: str, tmp_pa
         run.train()
     assert caught.value.code == "E0209"
     assert same(weights(run), before)
+
+
+@works("Transformers", "a plateau that hears nothing is said once")
+@pytest.mark.parametrize("way", ["optimizer", "mixin"])
+def test_without_the_callback_a_plateau_hears_nothing(way: str, tmp_path: Path) -> None:
+    run = trainer(tmp_path, way, "hold() | plateau(patience=2)")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run.train()
+    (warning,) = (w for w in said if issubclass(w.category, RuntimeWarning))
+    assert str(warning.message).startswith("no `loss` was reported before update 11, so `plateau` could do nothing: ")
 
 
 # --- what else there is -----------------------------------------------------------------------------------------------
@@ -428,6 +450,27 @@ def test_clipping_by_the_trainer_or_by_the_optimizer(tmp_path: Path) -> None:
     torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-8)
     with pytest.raises(AssertionError):
         torch.testing.assert_close(free, ours, rtol=1e-5, atol=1e-8)
+
+
+def of_two(way: str, folder: str) -> Any:
+    """A run in one of two processes, with evaluations."""
+    here = Path(folder) / str(torch.distributed.get_rank())
+    join()
+    try:
+        run = noticed(way, here, ddp_backend="gloo")
+        run.train()
+        assert run.accelerator.num_processes == 2
+        return logged(run), [p.tolist() for p in weights(run)]
+    finally:
+        leave()
+
+
+@works("Transformers", "2 processes: one curve, cuts included")
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes(way: str, processes: Pool, tmp_path: Path) -> None:
+    (rates, first), (theirs, second) = processes.run(of_two, way, str(tmp_path))
+    assert rates == [0.0, LR / 2, *[LR] * 4, *[LR / 2] * 3, *[LR / 4] * 3]
+    assert first == second and theirs in ([], rates)  # only the first process logs
 
 
 # --- the page -------------------------------------------------------------------------------------------------------
