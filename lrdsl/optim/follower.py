@@ -1,6 +1,6 @@
 """What a framework that insists on a scheduler is given for an optimizer that schedules itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -54,7 +54,6 @@ class Follower(LRScheduler):
 
     def _look(self) -> None:
         self.last_epoch = self.optimizer._clock  # not `clock`, which waits for a device
-        self._last_lr = self.get_lr()
 
     def observe(self, value: float | Tensor, metric: str = "loss") -> None:
         """As `Optimizer.observe`."""
@@ -65,17 +64,25 @@ class Follower(LRScheduler):
         self.optimizer.sync()
         self._look()
 
+    def get_last_lr(self) -> list[Rate]:
+        """The rates of the last update if there was one since `step`, else those of the next, as `get_lr`.
+
+        They are the optimizer's own: what was reported to it meanwhile, or heard in the update itself, is in them.
+        """
+        published = self.optimizer._published
+        moved = self.optimizer._clock != self.last_epoch
+        return self._rates(published.applied if moved else published.values)
+
     def get_lr(self) -> list[Rate]:
         """The rate of every group for the next update: a float, also where the group has a tensor.
 
         A rate that no schedule governs is what stands in the group, of a tensor a copy.
         """
-        published = self.optimizer._published
-        rates: dict[int, Rate] = {
-            cell.index: value
-            for cell, value in zip(published.cells, published.values, strict=True)
-            if cell.target == "lr"
-        }
+        return self._rates(self.optimizer._published.values)
+
+    def _rates(self, values: Iterable[float]) -> list[Rate]:
+        cells = self.optimizer._published.cells
+        rates: dict[int, Rate] = {c.index: v for c, v in zip(cells, values, strict=True) if c.target == "lr"}
         for index, group in enumerate(self.optimizer.param_groups):
             if index not in rates:
                 rate = group["lr"]
