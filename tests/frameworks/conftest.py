@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.frameworks import works
+
 HERE = Path(__file__).parent
+
+# Nothing is downloaded, and nobody phones home.
+for name, value in {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "WANDB_MODE": "offline",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}.items():
+    os.environ.setdefault(name, value)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # Known where tests/frameworks is named on the command line.
+    parser.addoption("--works", type=Path, metavar="FILE", help="write down which rows of README's table passed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (file := config.getoption("--works", None)) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(works.Recorder(file))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    works.mark(item)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
