@@ -78,9 +78,10 @@ frameworks: $(FRAMEWORKS)/.lrdsl-installed
 	  status=$$?; $(FRAMEWORKS)/bin/python -m tests.frameworks.table && exit $$status
 
 # The native module lies in the tree, for both environments: it is built once.
-$(FRAMEWORKS)/.lrdsl-installed: requirements/frameworks.txt setup.py pyproject.toml $(NATIVE)
+$(FRAMEWORKS)/.lrdsl-installed: $(wildcard requirements/frameworks*.txt) setup.py pyproject.toml $(NATIVE)
 	[ -x $(FRAMEWORKS)/bin/python ] || $(PY) -m venv $(FRAMEWORKS)
 	$(FRAMEWORKS)/bin/python -m pip install $(PIP_ARGS) -r requirements/frameworks.txt
+	$(FRAMEWORKS)/bin/python -m pip install $(PIP_ARGS) --no-deps -r requirements/frameworks-alone.txt
 	LRDSL_EXT=keep $(FRAMEWORKS)/bin/python -m pip install $(PIP_ARGS) -e .
 	touch $@
 

@@ -40,13 +40,13 @@ def main() -> int:
     """Write the table, and say what did not pass; 1 if something failed."""
     results = json.loads(RESULTS.read_text("utf-8"))
     README.write_text(readme(README.read_text("utf-8"), results), "utf-8")
-    found = [
-        (result, stack, what) for stack, entry in results["stacks"].items() for what, result in entry["rows"].items()
-    ]
-    for result, stack, what in found:
-        if result != "passed":
-            print(f"{result}: {stack}: {what}")
-    return int("failed" in {result for result, _, _ in found})
+    failed = False
+    for stack, entry in results["stacks"].items():
+        for what, result in entry["rows"].items():
+            failed |= result == "failed"
+            if result != "passed":
+                print(f"{result}: {stack}: {what}")
+    return int(failed)
 
 
 if __name__ == "__main__":
