@@ -112,10 +112,12 @@ def test_hydra_from_a_command_line(conf: Path) -> None:
 
 
 @pytest.mark.works("Hydra", "a sweep over texts")
-def test_hydra_sweep() -> None:
+def test_hydra_sweep(conf: Path) -> None:
     (line,) = re.findall(r"`python train.py -m '(.*?)'`", (PAGES / "configs.md").read_text("utf-8"))
     override = need("hydra.core.override_parser.overrides_parser").OverridesParser.create().parse_override(line)
-    assert list(override.sweep_iterator()) == ["hold()", "warmup(500) >> cosine(rest)"]
+    jobs = [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]  # as Hydra's sweeper
+    found = [compose(conf, job).optimizer.schedule for job in jobs]
+    assert found == ["hold()", "warmup(500) >> cosine(rest)"]
 
 
 # --- jsonargparse ---------------------------------------------------------------------------------------------------
