@@ -29,6 +29,18 @@ def test_results_are_of_the_tests() -> None:
     assert listed == works.rows(), "run `make frameworks`"
 
 
+def test_everything_is_pinned_and_ran_as_pinned() -> None:
+    pins = {}
+    for path in sorted((table.README.parent / "requirements").glob("frameworks*.txt")):
+        for line in path.read_text("utf-8").splitlines():
+            if not line.startswith("#"):
+                pin = re.fullmatch(r"([a-z0-9._-]+)(?:\[[a-z,]+\])?==([0-9][0-9a-z.]*)", line, re.IGNORECASE)
+                assert pin, line
+                assert pins.setdefault(pin[1], pin[2]) == pin[2]
+    for stack, entry in RESULTS["stacks"].items():
+        assert pins.get(works.STACKS[stack][1]) == entry["version"], stack
+
+
 def test_nothing_failed() -> None:
     found = {result for entry in RESULTS["stacks"].values() for result in entry["rows"].values()}
     assert found <= {"passed", "not run"}

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,10 @@ def ini(document: str) -> str:
     return parser["train"]["lr"]
 
 
-def bash(command: str, folder: Path | None = None) -> str:
-    if shutil.which("bash") is None:
-        pytest.skip("not run: bash is not installed")
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=folder)
+def bash(command: str, folder: Path | None = None, shell: str = "bash") -> str:
+    if shutil.which(shell) is None:
+        pytest.skip(f"not run: {shell} is not installed")
+    done = subprocess.run([shell, "-c", command], capture_output=True, text=True, cwd=folder)
     return done.stdout if done.returncode == 0 else done.stderr
 
 
@@ -62,6 +63,8 @@ PLACES: dict[str, tuple[Callable[[str], str], Callable[[str], Any]]] = {
     "JSON": (lambda text: json.dumps({"lr": text}), lambda document: json.loads(document)["lr"]),
     "INI": (lambda text: "[train]\nlr = " + text.replace("%", "%%"), ini),
     "bash": (lambda text: f"printf %s '{text}'", bash),
+    "sh": (lambda text: f"printf %s '{text}'", partial(bash, shell="sh")),
+    "zsh": (lambda text: f"printf %s '{text}'", partial(bash, shell="zsh")),
     "make": (lambda text: f"LR = {text}\nall:\n\t@printf %s '$(LR)'\n", make),
 }
 """How a text is written there, and what the real parser gives back."""

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 def local(tmp_path_factory: pytest.TempPathFactory) -> Any:
     storage = tmp_path_factory.mktemp("ray")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ray.train.constants.DEFAULT_STORAGE_PATH", str(storage))  # nothing is left in the home
         patch.setenv("RAY_AIR_NEW_OUTPUT", "0")
         patch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
         patch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
