@@ -10,8 +10,6 @@ versions.require("optuna", "5.0")
 
 import optuna  # noqa: E402
 
-__all__ = ["guard"]
-
 
 @contextmanager
 def guard(trial: optuna.Trial | None = None) -> Iterator[None]:

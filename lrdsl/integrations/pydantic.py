@@ -13,10 +13,7 @@ versions.require("pydantic", "2")
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler  # noqa: E402
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema  # noqa: E402
 
-__all__ = ["Checked", "ScheduleText"]
-
-LATER = "E0401"
-"""The code of a value that the text needs and the context lacks: the optimizer may have it."""
+LATER = "E0401"  # a value that the text needs and the context lacks: the optimizer may have it
 
 
 @dataclass(frozen=True)
@@ -27,11 +24,9 @@ class Checked:
     length of the run, is checked by the optimizer that gets it.
 
     Args:
-        base_lr: The learning rate of the optimizer.
+        base_lr: The optimizer's learning rate.
         total_steps: Updates of the whole run.
-        steps_per_epoch: Updates in one epoch.
-        tokens_per_step: Tokens in one update.
-        samples_per_step: Samples in one update.
+        steps_per_epoch, tokens_per_step, samples_per_step: What a length in epochs, tokens or samples amounts to.
         params: Named plain numbers that the text may use.
 
     Example:
@@ -74,9 +69,8 @@ class Checked:
         return str(value)  # a number needs no context
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            self._check, serialization=core_schema.to_string_ser_schema()
-        )
+        text = core_schema.to_string_ser_schema()
+        return core_schema.no_info_plain_validator_function(self._check, serialization=text)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": ["string", "number"] if handler.mode == "validation" else "string", "format": "lrdsl"}

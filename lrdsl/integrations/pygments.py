@@ -9,8 +9,6 @@ versions.require("pygments", "2")
 from pygments.lexer import RegexLexer, words  # noqa: E402
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Whitespace  # noqa: E402
 
-__all__ = ["ScheduleLexer"]
-
 
 class ScheduleLexer(RegexLexer):
     """The tokens of a schedule.
