@@ -17,6 +17,7 @@ PROPERTY = "works"
 """How a report, which may come from another process, tells of its test's row."""
 
 STACKS = {
+    "PyTorch": ("pytorch.md", "torch"),
     "PyTorch AMP": ("amp.md", "torch"),
     "torch.compile": ("compile.md", "torch"),
     "DDP": ("ddp.md", "torch"),
