@@ -14,6 +14,7 @@ from lrdsl._version import __version__
 from lrdsl.errors import Note, ScheduleError
 
 if TYPE_CHECKING:
+    from lrdsl.multiplier import lambda_fn
     from lrdsl.optim import SGD, Adam, AdamW, LRScheduler
     from lrdsl.optim.named_groups import groups
     from lrdsl.schedule import Schedule, compile
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "compile",
     "groups",
+    "lambda_fn",
 ]
 
 
@@ -36,6 +38,8 @@ def __getattr__(name: str) -> Any:
     # On first use: the optimizers need torch, which nothing else may import, and a command line starts sooner.
     if name in ("Schedule", "compile"):
         module = import_module("lrdsl.schedule")
+    elif name == "lambda_fn":
+        module = import_module("lrdsl.multiplier")
     elif name in ("SGD", "Adam", "AdamW", "LRScheduler", "groups"):
         try:
             module = import_module("lrdsl.optim.named_groups" if name == "groups" else "lrdsl.optim")

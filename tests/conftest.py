@@ -60,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
     def those(*kinds: str) -> list[Any]:
         found = [report for kind in kinds for report in terminalreporter.stats.get(kind, [])]
-        # A module that is left out as a whole has no properties.
+        # A module that is skipped whole has a report without properties.
         return [report for report in found if NEEDS_A_GPU in map(tuple, getattr(report, "user_properties", ()))]
 
     skipped, ran = those("skipped"), len(those("passed", "failed"))

@@ -13,7 +13,7 @@ from torch.optim import optimizer as hooks
 from torch.optim.optimizer import ParamsT
 
 from lrdsl.errors import ScheduleError
-from lrdsl.optim import resume
+from lrdsl.optim import resume, wrapped
 from lrdsl.optim import state as checkpoint
 from lrdsl.optim.backends import choose
 from lrdsl.optim.batch import Batch
@@ -104,6 +104,10 @@ class Optimizer(Forecaster):
         # Together, because a text may name any group.
         self._admit(range(len(self.param_groups)))
         self._ready = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        wrapped.forward(cls, Optimizer)
 
     # --- the step -----------------------------------------------------------------------------------------------
 

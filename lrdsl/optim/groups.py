@@ -133,6 +133,15 @@ def named_parameters(groups: Sequence[Group]) -> list[Named]:
     return named
 
 
+def addresses(group: Group) -> list[Any]:
+    """The names that mean a group: its own, and what is before each ``/`` in it; the longest first."""
+    name = group.get("name")
+    if not isinstance(name, str):
+        return [name]
+    parts = name.split("/")
+    return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
 def named(group: int | str, groups: Sequence[Group], span: Span | None = None) -> list[int]:
     """Indices of the groups that an index or a name means.
 
@@ -140,7 +149,7 @@ def named(group: int | str, groups: Sequence[Group], span: Span | None = None) -
         ScheduleError: There is none (E0803).
     """
     members = [
-        i for i, entries in enumerate(groups) if not isinstance(group, bool) and group in (i, entries.get("name"))
+        i for i, entries in enumerate(groups) if not isinstance(group, bool) and group in (i, *addresses(entries))
     ]
     if not members:
         names = [str(entries.get("name", i)) for i, entries in enumerate(groups)]
