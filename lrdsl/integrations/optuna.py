@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lrdsl import ScheduleError
-from lrdsl.integrations import versions
+from lrdsl import ScheduleError, versions
 
 versions.require("optuna", "5.0")
 

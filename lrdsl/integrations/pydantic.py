@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Annotated, Any
 
-from lrdsl import ScheduleError, compile
-from lrdsl.integrations import versions
+from lrdsl import ScheduleError, compile, versions
 
 versions.require("pydantic", "2")
 

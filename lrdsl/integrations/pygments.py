@@ -1,6 +1,6 @@
 """Pygments: colours for schedules, found by the name ``lrdsl`` once this library is installed."""
 
-from lrdsl.integrations import versions
+from lrdsl import versions
 from lrdsl.language.formula import FOLDS, FUNCTIONS
 from lrdsl.primitives import MODIFIERS, SEGMENTS
 

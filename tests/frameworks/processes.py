@@ -1,4 +1,4 @@
-"""Two processes that talk over gloo: started at the first test that needs them, used by all, never waited for in vain."""
+"""Two processes that talk over gloo: started at the first test that needs them, used by all, never waited for long."""
 
 from __future__ import annotations
 

@@ -138,9 +138,6 @@ def test_beside_any_optimizer() -> None:
     assert found == [(50, f"{sentence}, or drop what waits for it", "test_silence.py")]
     later = lrdsl.LRScheduler(opt, ENDLESS, steps_per_epoch=1)
     later.observe(1.0)
-    copied = copy.deepcopy(later)
     for _ in range(20):
         opt.step()
         later.step()
-        copied.optimizer.step()
-        copied.step()
