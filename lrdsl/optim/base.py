@@ -414,6 +414,7 @@ class Optimizer(Forecaster):
         groups = self.param_groups
         for index in indices:
             groups[index].update(settle(groups[index], self._rules.options))
+            groups[index].update(dict.fromkeys(resume.KEYS))
             self._check_group(index, groups[index])
         check_initialised(groups)
         check_parameters(named_parameters(groups))
@@ -503,8 +504,9 @@ class Optimizer(Forecaster):
     def state_dict(self) -> dict[str, Any]:
         """The state in torch's format, the schedules as text and numbers.
 
-        Beside torch's own keys every group has ``schedule``, ``schedule_context``, ``schedule_step``,
-        ``schedule_state``, ``schedule_language``, and ``initial_lr`` if it has a schedule.
+        Beside torch's own keys every group has ``schedule``, ``schedule_context`` and ``schedule_state`` (JSON),
+        ``schedule_step``, ``schedule_language``, and ``initial_lr`` if it has a schedule. In a live group those that
+        this method finds out are None.
         """
         self._settle("state_dict()")
         self._published.remember()
