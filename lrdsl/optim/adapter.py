@@ -235,7 +235,7 @@ def _check_optimizer(optimizer: object) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"expected an optimizer of torch, got {type(optimizer).__name__}")
     if isinstance(optimizer, Optimizer) and any(optimizer.schedules):
-        raise ValueError("this optimizer has a schedule of its own: drop `schedule=`, or this LRScheduler")
+        raise ValueError("this optimizer has a schedule of its own: use `opt.as_scheduler()`, or drop `schedule=`")
 
 
 def _check_epoch(last_epoch: object, groups: Sequence[Group]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,13 +38,17 @@ from lrdsl.optim.groups import (
 from lrdsl.optim.history import History, check_count
 from lrdsl.optim.moments import blank_momentum, step_tensor
 from lrdsl.optim.neighbours import GRAD_NORM, Control, Neighbours, check_switch
-from lrdsl.optim.ownership import Binding, Publication, plain
+from lrdsl.optim.ownership import Binding, Owner, Publication, plain
+from lrdsl.optim.phantom import is_phantom
 from lrdsl.optim.rehearsal import rehearse
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
 from lrdsl.optim.stepper import Elsewhere, Stepper
 from lrdsl.optim.tensors import CPU, check_parameters, lives_on
 from lrdsl.schedule import Schedule
+
+if TYPE_CHECKING:
+    from lrdsl.optim.adapter import LRScheduler
 
 T = TypeVar("T")
 
@@ -144,7 +148,13 @@ class Optimizer(Forecaster):
                 loss = closure()
         device = self._device
         capturing = device is not None and device.capturing()
-        undisturbed = self._check_owner()
+        if (owner := self._owner()) is Owner.FOREIGN:
+            if self._is_phantom():
+                with self._published.standing_in():
+                    self._begin_state()
+                return loss
+            self._check_owner()
+        undisturbed = owner is Owner.READ
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
             undisturbed, device = False, self._device
@@ -172,6 +182,29 @@ class Optimizer(Forecaster):
         return loss
 
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
+
+    def as_scheduler(self) -> "LRScheduler":
+        """A scheduler for frameworks that insist on one. It shows where the schedules stand, and writes nothing.
+
+        Stepped after every update, as loops do, its ``get_last_lr()`` gives the rates just used between ``opt.step()``
+        and ``step()``, and those of the next update afterwards. Extra steps do nothing, nor does loading a state dict:
+        what is needed to go on is in the optimizer's own. ``step(metric)`` and ``observe`` report to the optimizer.
+
+        Example:
+            >>> import lrdsl, torch
+            >>> opt = lrdsl.SGD([torch.nn.Parameter(torch.zeros(3))], lr=1.0, schedule="linear(4)")
+            >>> scheduler = opt.as_scheduler()
+            >>> opt.step()
+            >>> scheduler.get_last_lr()
+            [1.0]
+            >>> scheduler.step()
+            >>> scheduler.step()
+            >>> scheduler.get_last_lr(), scheduler.last_epoch
+            ([0.75], 1)
+        """
+        from lrdsl.optim.follower import Follower  # which is an adapter, and adapters know optimizers
+
+        return Follower(self)
 
     def rehearsal(self) -> AbstractContextManager[None]:
         """A stretch of code whose steps do not count: warm-up before a capture, or the dummy step of a framework.
@@ -207,6 +240,9 @@ class Optimizer(Forecaster):
         """
         self._refuse_in_capture("init_state()")
         self._check_owner()
+        self._begin_state()
+
+    def _begin_state(self) -> None:
         if not self._stepper.serves(self.param_groups, self.state):
             self._rebuild()
         try:
@@ -214,6 +250,10 @@ class Optimizer(Forecaster):
         except Elsewhere:
             self._rebuild()
             self._stepper.init_state()
+
+    def _is_phantom(self) -> bool:
+        self._refuse_in_capture("a value that somebody else may have written")
+        return is_phantom(self._published, (p for g in self.param_groups for p in g["params"]), self._stepper.reach)
 
     @property
     def skipped(self) -> int:
@@ -494,10 +534,17 @@ class Optimizer(Forecaster):
         if self._device is not None:
             self._start(self._device, loaded)
 
-    def _check_owner(self) -> bool:
+    def _owner(self) -> Owner:
         if len(self.param_groups) != len(self._bindings):
             raise RuntimeError("a parameter group came or went by hand: use add_param_group")
-        return self._published.check(self.param_groups, self._look if self._device is not None else None)
+        return self._published.owner(self.param_groups)
+
+    def _check_owner(self) -> bool:
+        """Take back what is ours; say whether the groups are as the last step read them."""
+        owner = self._owner()
+        if owner is Owner.FOREIGN:
+            self._published.adopt(self._look if self._device is not None else None)
+        return owner is Owner.READ
 
     # --- checkpoints and copies ---------------------------------------------------------------------------------
 

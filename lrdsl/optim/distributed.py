@@ -64,6 +64,12 @@ class Reach:
         self._add_up(square)
         return math.sqrt(square.item())
 
+    def any(self, flag: bool) -> bool:
+        """Whether a flag is up in one of the processes at least."""
+        count = torch.tensor(float(flag), dtype=torch.float64, device=self._mesh.device_type if self._dims else "cpu")
+        self._add_up(count)
+        return bool(count.item())
+
     def share(self, norm: Tensor) -> None:
         """The same in the memory of a device, without reading it."""
         self._add_up(norm.mul_(norm))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lrdsl.optim.device_schedule import DeviceSchedule, Start
 from lrdsl.optim.neighbours import GRAD_NORM
-from lrdsl.optim.ownership import Binding, Publication
+from lrdsl.optim.ownership import Binding, Owner, Publication
 from lrdsl.optim.stepper import Elsewhere, Stepper
 
 
@@ -84,7 +84,7 @@ class Forecaster(torch.optim.Optimizer):
         device.wait()
         self._clock = device.clock
         # Always, because somebody may have waited before; what is not ours the next step looks at.
-        if self._published.stands(self.param_groups):
+        if self._published.owner(self.param_groups) is not Owner.FOREIGN:
             self._published.publish(self._clock)
 
     def _settle(self, what: str = "this") -> None:

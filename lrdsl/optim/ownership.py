@@ -6,8 +6,10 @@ tell whether another scheduler wrote it, identity can: every value is published 
 
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from numbers import Real
 from operator import is_
 from types import ModuleType
@@ -86,6 +88,20 @@ class Cell:
         key, part = self.entry
         entry = param_groups[self.index][key]
         return entry if part is None else entry[part]
+
+
+class Owner(Enum):
+    """Whose values stand in the groups.
+
+    Attributes:
+        READ: What was published, in groups that are as the last step read them.
+        OURS: What was published.
+        FOREIGN: Something else, if only another object that says the same.
+    """
+
+    READ = 0
+    OURS = 1
+    FOREIGN = 2
 
 
 class Publication:
@@ -197,36 +213,63 @@ class Publication:
             values[i] = self._applied[i]
         self.values[:] = array("d", values)
 
-    def check(self, param_groups: list[Group], look: Callable[[], None] | None = None) -> bool:
-        """Take back equal copies of what was published; say whether all is as the last step read it.
+    def owner(self, param_groups: list[Group]) -> Owner:
+        """Whose values stand in the groups now."""
+        if param_groups is not self._groups:
+            self._groups, self._native = param_groups, None
+        if self._unwritten() and self._native is not None and self._native.same():
+            return Owner.READ
+        return Owner.OURS if self.stands() else Owner.FOREIGN
+
+    def adopt(self, look: Callable[[], None] | None = None) -> None:
+        """Take back equal copies of what was published.
 
         Args:
-            param_groups: The groups.
             look: Makes the values exact, before something foreign is compared with them.
 
         Raises:
             RuntimeError: Somebody else wrote another value.
         """
-        if param_groups is not self._groups:
-            self._groups, self._native = param_groups, None
-        untouched = self._versions == [tensor._version for _, tensor in self._tensors]
-        if untouched and self._native is not None and self._native.same():
-            return True
-        found = [cell.find(self._groups) for cell in self.cells]
-        if untouched and all(map(is_, found, self._objects)):
-            return False
         if look is not None:
             look()
         own = dict(self._tensors)
-        for i, (cell, value, theirs) in enumerate(zip(self.cells, self.values, found, strict=True)):
+        for i, (cell, value, theirs) in enumerate(zip(self.cells, self.values, self._found(), strict=True)):
             if not _agree(value, theirs, own.get(i)):
                 theirs = theirs.item() if isinstance(theirs, Tensor) and theirs.numel() == 1 else theirs
+                advice = "Pass `opt.as_scheduler()` to the framework" if cell.target == "lr" else "Remove it"
                 raise RuntimeError(
                     f"group {cell.index}: {cell.target} is {theirs}, but this optimizer's schedule says {value}: "
-                    f"another scheduler or code writes {cell.target}. Remove it, or drop `schedule=`"
+                    f"another scheduler or code writes {cell.target}. {advice}, or drop `schedule=`"
                 )
         self._write()
-        return False
+
+    def is_zeroed(self) -> bool:
+        """Whether somebody else wrote 0 as every scheduled rate. Waits for the device of a tensor."""
+        versions = dict(zip((i for i, _ in self._tensors), self._versions, strict=True))
+
+        def is_foreign(i: int, entry: Any) -> bool:
+            moved = isinstance(entry, Tensor) and versions.get(i, entry._version) != entry._version
+            return moved or entry is not self._objects[i]
+
+        rates = [(i, entry) for i, entry in enumerate(self._found()) if self.cells[i].target == "lr"]
+        return bool(rates) and all(is_foreign(i, entry) and _is_zero(entry) for i, entry in rates)
+
+    def is_at_zero(self) -> bool:
+        """Whether a scheduled rate is 0 by itself."""
+        return any(v == 0.0 for v, cell in zip(self.values, self.cells, strict=True) if cell.target == "lr")
+
+    @contextmanager
+    def standing_in(self) -> Iterator[None]:
+        """Put what was published into the groups, and what stands there now back at the end."""
+        theirs = [
+            (self._groups[cell.index], cell.entry[0], self._groups[cell.index][cell.entry[0]]) for cell in self.cells
+        ]
+        self._put(self._objects)
+        try:
+            yield
+        finally:
+            for group, key, entry in theirs:
+                group[key] = entry
 
     def advance(self, clock: int) -> None:
         """Update ``clock`` has run on the values in force."""
@@ -241,12 +284,9 @@ class Publication:
             if fault >= 0:
                 cell.binding.faults[cell.target] = fault
 
-    def stands(self, param_groups: Sequence[Group]) -> bool:
+    def stands(self) -> bool:
         """Whether nobody else has written what was published."""
-        found = [cell.find(param_groups) for cell in self.cells]
-        return all(map(is_, found, self._objects)) and self._versions == [
-            tensor._version for _, tensor in self._tensors
-        ]
+        return self._unwritten() and all(map(is_, self._found(), self._objects))
 
     def remember(self) -> None:
         """Note the applied values in the bindings, which outlive this object."""
@@ -257,15 +297,25 @@ class Publication:
         """Take the applied values from the bindings again."""
         self._applied[:] = array("d", (cell.binding.applied[cell.target] for cell in self.cells))
 
+    def _unwritten(self) -> bool:
+        """Whether nobody else has written into our tensors."""
+        return self._versions == [tensor._version for _, tensor in self._tensors]
+
+    def _found(self) -> list[Any]:
+        return [cell.find(self._groups) for cell in self.cells]
+
     def _write(self) -> None:
         objects: list[Any] = list(map(fresh, self.values))
         for i, tensor in self._tensors:
             objects[i] = tensor if self._remote else tensor.fill_(self.values[i])
+        self._put(objects)
+        self._objects[:] = objects
+        self._versions = [tensor._version for _, tensor in self._tensors]
+
+    def _put(self, objects: Sequence[Any]) -> None:
         for cell, entry in zip(self.cells, objects, strict=True):
             group, (key, part) = self._groups[cell.index], cell.entry
             group[key] = entry if part is None else tuple(entry if i == part else e for i, e in enumerate(group[key]))
-        self._objects[:] = objects
-        self._versions = [tensor._version for _, tensor in self._tensors]
 
 
 def _agree(value: float, theirs: object, own: Tensor | None) -> bool:
@@ -276,3 +326,9 @@ def _agree(value: float, theirs: object, own: Tensor | None) -> bool:
     coarsest = min(dtypes, key=lambda dtype: dtype.itemsize, default=torch.float64)
     ours, said = (torch.tensor(float(side), dtype=coarsest, device="cpu") for side in (value, theirs))
     return bool(ours == said)
+
+
+def _is_zero(entry: object) -> bool:
+    if isinstance(entry, Tensor):
+        return entry.numel() == 1 and entry.item() == 0
+    return isinstance(entry, Real) and entry == 0

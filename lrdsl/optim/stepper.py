@@ -61,7 +61,7 @@ class Stepper:
         self._batch = batch
         self._hypers = Hypers(param_groups, rules.options, rules.read_group, published, choice.device)
         self.rates = self._hypers.table["lr"]  # of the last update, until the next ones are published
-        self._reach = Reach(self._batch.params)
+        self.reach = Reach(self._batch.params)
         self._control = control
         self._masters = masters
         self._planned: bytes | None = None
@@ -136,9 +136,9 @@ class Stepper:
         if self._schedule is not None:
             self._look_at_device(self._schedule)
         if report is not None or self._control.flags & MEASURE:
-            if self._reach.obstacle:
-                raise ValueError(self._reach.obstacle)
-            if report is not None or self._reach.shared:
+            if self.reach.obstacle:
+                raise ValueError(self.reach.obstacle)
+            if report is not None or self.reach.shared:
                 self._measure()
         if report is not None:
             report(self._control.norm, self._control.vetoed)
@@ -175,8 +175,8 @@ class Stepper:
         """Find the norm before the step."""
         if not (self._is_planned() and self.backend.measure_at_once()):
             self.backend.measure(self._collect())
-        if self._reach.shared:
-            self.backend.share_norm(self._reach)
+        if self.reach.shared:
+            self.backend.share_norm(self.reach)
         self._control.measured()
 
     def _is_planned(self) -> bool:

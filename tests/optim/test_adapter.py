@@ -455,7 +455,7 @@ def test_a_nested_run_resumes_at_every_step() -> None:
 
 def test_an_optimizer_with_a_schedule() -> None:
     optimizer = lrdsl.SGD(parameters([(3,)]), lr=1.0, schedule="hold()")
-    with pytest.raises(ValueError, match="drop `schedule=`, or this LRScheduler"):
+    with pytest.raises(ValueError, match=r"use `opt\.as_scheduler\(\)`, or drop `schedule=`"):
         lrdsl.LRScheduler(optimizer, "linear(10)")
     optimizer.step()
 

@@ -96,7 +96,7 @@ def test_the_sentence() -> None:
         made.step()
     assert str(caught.value) == (
         "group 0: lr is 0.0005, but this optimizer's schedule says 0.001: another scheduler or code writes lr. "
-        "Remove it, or drop `schedule=`"
+        "Pass `opt.as_scheduler()` to the framework, or drop `schedule=`"
     )
 
 

@@ -1,0 +1,105 @@
+"""What a framework that insists on a scheduler is given for an optimizer that schedules itself."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from lrdsl.optim.adapter import LRScheduler
+from lrdsl.optim.writer import Rate
+from lrdsl.schedule import Schedule
+
+if TYPE_CHECKING:
+    from lrdsl.optim.base import Optimizer
+
+
+class Follower(LRScheduler):
+    """Shows where an optimizer's own schedules stand, and writes nothing. Made by `Optimizer.as_scheduler`.
+
+    Stepped after every update, as loops do, `get_last_lr` gives the rates just used between ``opt.step()`` and
+    ``step()``, and those of the next update afterwards. It may be stepped as often as one likes.
+
+    Args:
+        optimizer: One of this library.
+
+    Attributes:
+        optimizer: As given.
+        last_epoch: The optimizer's clock at the last `step`, as far as the host knew it.
+    """
+
+    optimizer: "Optimizer"
+
+    def __init__(self, optimizer: "Optimizer") -> None:
+        # Torch's constructor would wrap the optimizer's `step`, to see that schedulers are stepped after it.
+        self.optimizer = optimizer
+        self._step_count = 0
+        self.step()
+
+    def step(self, metric: float | Tensor | None = None) -> None:
+        """Look where the optimizer stands; with a metric, report it there first.
+
+        Args:
+            metric: A report: of the metric that the schedules listen to, of ``loss`` if there are several.
+
+        Raises:
+            ScheduleError: There is a report, and no schedule listens (E0209).
+        """
+        if metric is not None:
+            heard = {name for schedule in self.schedules for name in schedule.metrics}
+            self.observe(metric, heard.pop() if len(heard) == 1 else "loss")
+        self._step_count += 1
+        self._look()
+
+    def _look(self) -> None:
+        self.last_epoch = self.optimizer._clock  # not `clock`, which waits for a device
+        self._last_lr = self.get_lr()
+
+    def observe(self, value: float | Tensor, metric: str = "loss") -> None:
+        """As `Optimizer.observe`."""
+        self.optimizer.observe(value, metric)
+
+    def sync(self) -> None:
+        """As `Optimizer.sync`; then ``last_epoch`` and the rates are exact."""
+        self.optimizer.sync()
+        self._look()
+
+    def get_lr(self) -> list[Rate]:
+        """The rate of every group for the next update: a float, also where the group has a tensor.
+
+        A rate that no schedule governs is what stands in the group, of a tensor a copy.
+        """
+        published = self.optimizer._published
+        rates: dict[int, Rate] = {
+            cell.index: value
+            for cell, value in zip(published.cells, published.values, strict=True)
+            if cell.target == "lr"
+        }
+        for index, group in enumerate(self.optimizer.param_groups):
+            if index not in rates:
+                rate = group["lr"]
+                rates[index] = rate.detach().clone() if isinstance(rate, Tensor) else rate
+        return [rates[index] for index in range(len(rates))]
+
+    @property
+    def base_lrs(self) -> list[float]:  # type: ignore[override]
+        """Base of every group."""
+        return [bases["lr"] for bases in self.optimizer._bases]
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        """The schedule of each group that has one."""
+        return [schedule for schedule in self.optimizer.schedules if schedule]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands, for people: what is needed to go on is in the optimizer's own state dict."""
+        return {"last_epoch": self.last_epoch, "_step_count": self._step_count}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, reschedule: bool = False) -> None:
+        """Look where the optimizer stands, whose own state dict says where to go on. Nothing is read."""
+        self._look()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
