@@ -124,6 +124,10 @@ class Schedule:
         """Note a report that somebody else has taken: the modifiers' state is set by hand."""
         self._observed[metric] = step
 
+    def has_heard(self, metric: str) -> bool:
+        """Whether `metric` was ever reported."""
+        return metric in self._observed
+
     def check_metric(self, metric: str) -> None:
         """Raise unless a modifier listens to `metric`.
 

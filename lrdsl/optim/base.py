@@ -43,6 +43,7 @@ from lrdsl.optim.phantom import is_phantom
 from lrdsl.optim.rehearsal import rehearse
 from lrdsl.optim.resume import Reschedule
 from lrdsl.optim.rules import Rules
+from lrdsl.optim.silence import Silence
 from lrdsl.optim.stepper import Elsewhere, Stepper
 from lrdsl.optim.tensors import CPU, check_parameters, lives_on
 from lrdsl.schedule import Schedule
@@ -98,6 +99,7 @@ class Optimizer(Forecaster):
         self._published = Publication([], [])
         self._unstarted: set[Tensor] = set()
         self._history = History()
+        self._silence = Silence(self._units)
         super().__init__(params, defaults)
         # Together, because a text may name any group.
         self._admit(range(len(self.param_groups)))
@@ -124,9 +126,15 @@ class Optimizer(Forecaster):
             TypeError, ValueError: A parameter, a gradient or an option cannot be used; the message names it.
                 Parameters, state and clock are as they were.
         """
-        if type(self).step is Optimizer.step and self._is_watched():
-            return self._watched_step(closure)
-        return self._step(closure)
+        try:
+            if type(self).step is Optimizer.step and self._is_watched():
+                return self._watched_step(closure)
+            return self._step(closure)
+        except BaseException:
+            # A GradScaler takes them off after its step, unless that raises; left there they would count twice.
+            for told in ("grad_scale", "found_inf"):
+                self.__dict__.pop(told, None)
+            raise
 
     # Torch would wrap `step` in a record for its profiler and a loop over hooks, which costs as much as a small step;
     # it is told that this is done, and it is where somebody watches. Torch itself wraps the `step` of a subclass.
@@ -174,14 +182,23 @@ class Optimizer(Forecaster):
         if device is not None:
             if not capturing:
                 self._advance(device)
+                if self._clock >= self._silence.due:
+                    self._break_silence()
             return loss
         self._published.advance(self._clock)
         self._history.note(self._clock, self._stepper.rates)
         self._clock += 1
         self._published.publish(self._clock)
+        if self._clock >= self._silence.due:
+            self._break_silence()
         return loss
 
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
+
+    def _break_silence(self) -> None:
+        replays = self._device is not None and self._device.keep  # which may have reported
+        if not self._rehearsing and not replays:
+            self._silence.tell(self._clock, stacklevel=5)
 
     def as_scheduler(self) -> "LRScheduler":
         """A scheduler for frameworks that insist on one. It shows where the schedules stand, and writes nothing.
@@ -300,6 +317,7 @@ class Optimizer(Forecaster):
             self._history.collect()
             self._device.set_clock(clock)
         self._published.publish(self._clock)
+        self._silence.listen(self._bindings, self._clock)
 
     @property
     def schedules(self) -> list[Schedule | None]:
@@ -531,6 +549,7 @@ class Optimizer(Forecaster):
             self._device,
         )
         self._published.publish(self._clock)
+        self._silence.listen(self._bindings, self._clock)
         if self._device is not None:
             self._start(self._device, loaded)
 
@@ -641,5 +660,6 @@ class Optimizer(Forecaster):
         self._published = Publication([], [])
         self._control = Control(self.neighbours, *state["_control"])
         self._history = History()
+        self._silence = Silence(self._units)
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._make()
