@@ -2,6 +2,7 @@
 
 from lrdsl.optim.adam import Adam, AdamW
 from lrdsl.optim.adapter import LRScheduler
+from lrdsl.optim.saving import save_atomic
 from lrdsl.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "LRScheduler"]
+__all__ = ["SGD", "Adam", "AdamW", "LRScheduler", "save_atomic"]

@@ -77,7 +77,7 @@ def save(net: nn.Module, optimizer: Any, mode: str, folder: Path) -> None:
     weights, state = get_state_dict(net, optimizer, options=options("full" if mode == "broadcast" else mode))
     saved = {"model": weights, "optimizer": state}
     if mode == "async" and distributed.is_initialized():
-        # It talks from a thread: in the group of the training, its messages and those of the training would be mixed up.
+        # It talks from a thread; in the group of the training its messages would be mixed up with those of the steps.
         future = dcp.async_save(saved, checkpoint_id=folder, process_group=distributed.new_group(backend="gloo"))
         train(net, optimizer, [7])  # what happens meanwhile is not in it
         future.result()
@@ -146,11 +146,12 @@ def pass_on(kind: str, tensor_rate: bool, mode: str, folders: list[Path], steps:
 
 @pytest.mark.works("Distributed Checkpoint", "2 processes, then 1, then 2, 0 difference")
 @pytest.mark.parametrize("tensor_rate", [False, True], ids=["float", "tensor"])
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    # Torch refuses full_state_dict for an optimizer that keeps nothing.
+    [(mode, kind) for mode in MODES for kind in OPTIMIZERS if (mode, kind) not in (("full", "sgd"), ("broadcast", "sgd"))],
+)
 def test_two_one_two(mode: str, kind: str, tensor_rate: bool, processes: Pool, tmp_path: Path) -> None:
-    if kind == "sgd" and mode in ("full", "broadcast"):
-        pytest.skip("not run: torch refuses full_state_dict for an optimizer without state")
     net, optimizer = make(kind, 0, tensor_rate)
     train(net, optimizer, range(len(REPORTS)))
     expected = found(net, optimizer)
