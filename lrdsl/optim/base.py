@@ -124,7 +124,7 @@ class Optimizer(Forecaster):
         Raises:
             RuntimeError: Somebody else wrote a value that the schedule governs.
             TypeError, ValueError: A parameter, a gradient or an option cannot be used; the message names it.
-                Parameters, state and clock are as they were.
+                Parameters, state and clock are as they were; ``grad_scale`` and ``found_inf`` are taken off.
         """
         try:
             if type(self).step is Optimizer.step and self._is_watched():

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 import lrdsl  # noqa: E402
 from tests.optim.peers import STEPS, fill_gradients, fingerprint, parameters  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:no `loss` was reported")
 TEXT = "warmup(4) >> cosine(6, to=0.1x) | plateau(patience=0, factor=0.5)"
 CURVE = lrdsl.compile(TEXT, base_lr=0.1)
 

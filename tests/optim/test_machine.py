@@ -172,6 +172,36 @@ class Edits:
                 side.optimizer.step()
             group["lr"] = before
 
+    def equal_copy(side: Side, p: Parameter, random: Random) -> None:
+        for group in side.optimizer.param_groups:
+            group["lr"] = float(group["lr"]) * 1.0
+
+    def phantom(side: Side, p: Parameter, random: Random) -> None:
+        """What a checkpoint library does to make state."""
+        if side.optimizer.param_groups[0]["schedule"] is None:
+            return
+        groups = side.optimizer.param_groups
+        rates, grads = [group["lr"] for group in groups], [q.grad for q in side.params]
+        before = side.optimizer.clock, side.optimizer.skipped, [q.detach().clone() for q in side.params]
+        for group in groups:
+            group["lr"] = random.choice([0.0, torch.tensor(0.0)])
+        for q in side.params:
+            q.grad = random.choice([None, torch.zeros_like(q)])
+        side.optimizer.step()
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+        for q, grad in zip(side.params, grads, strict=True):
+            q.grad = grad
+        assert (side.optimizer.clock, side.optimizer.skipped) == before[:2]
+        assert all(map(torch.equal, side.params, before[2]))
+
+    def rehearsal(side: Side, p: Parameter, random: Random) -> None:
+        with side.optimizer.rehearsal():
+            side.optimizer.step()
+
+    def followed(side: Side, p: Parameter, random: Random) -> None:
+        side.optimizer.as_scheduler().step()
+
     def observe(side: Side, p: Parameter, random: Random) -> None:
         if any("loss" in schedule.metrics for schedule in side.optimizer.schedules if schedule):
             side.optimizer.observe(random.random())
