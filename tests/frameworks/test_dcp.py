@@ -27,8 +27,6 @@ from torch.distributed.checkpoint.state_dict import (  # noqa: E402
 from torch.distributed.fsdp import fully_shard  # noqa: E402
 from torch.distributed.tensor import DTensor  # noqa: E402
 
-import lrdsl  # noqa: E402
-from tests.frameworks.pasting import paste  # noqa: E402
 from tests.optim.peers import KINDS  # noqa: E402
 
 TEXT = "warmup(2) >> cosine(20, to=0.1x) | plateau(patience=0, factor=0.5)"
@@ -149,7 +147,12 @@ def pass_on(kind: str, tensor_rate: bool, mode: str, folders: list[Path], steps:
 @pytest.mark.parametrize(
     ("mode", "kind"),
     # Torch refuses full_state_dict for an optimizer that keeps nothing.
-    [(mode, kind) for mode in MODES for kind in OPTIMIZERS if (mode, kind) not in (("full", "sgd"), ("broadcast", "sgd"))],
+    [
+        (mode, kind)
+        for mode in MODES
+        for kind in OPTIMIZERS
+        if (mode, kind) not in (("full", "sgd"), ("broadcast", "sgd"))
+    ],
 )
 def test_two_one_two(mode: str, kind: str, tensor_rate: bool, processes: Pool, tmp_path: Path) -> None:
     net, optimizer = make(kind, 0, tensor_rate)
