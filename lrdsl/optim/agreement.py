@@ -1,5 +1,6 @@
 """What several processes observe: one value for all of them, or a word that they differ."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Literal
@@ -15,6 +16,9 @@ OFTEN = 16
 """The first so many reports are compared, then one of so many."""
 KEPT = 4
 """Comparisons that may be under way at once, before the slowest process comes to the first of them."""
+
+BEGAN = time.time()
+"""What is older was reported by processes of before a restart."""
 
 _namesakes: Counter[str] = Counter()
 
@@ -85,14 +89,16 @@ class Agreement:
 
     def _compare(self, value: str, metric: str, key: str) -> None:
         store, rank = distributed.distributed_c10d._get_default_store(), distributed.get_rank()
-        mine = f"{rank} {value}"
+        mine = f"{rank} {time.time()} {value}"
         found = store.compare_set(key, "", mine).decode()
+        other, when, theirs = found.split()
+        if found != mine and float(when) < BEGAN:  # torchrun starts processes anew beside a store that stays
+            store.set(key, mine)
+            found, theirs = mine, value
         if found == mine:
             self._left.append(key)
             if len(self._left) > KEPT:
                 store.delete_key(self._left.popleft())
-            return
-        other, theirs = found.split()
         if theirs != value:
             raise RuntimeError(
                 f"rank {rank} observes {metric} = {value}, rank {other} observed {theirs}, and their schedules would "

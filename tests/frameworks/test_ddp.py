@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +21,7 @@ from torch import Tensor, distributed, nn  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
 import lrdsl  # noqa: E402
+from lrdsl.optim import agreement  # noqa: E402
 from tests.frameworks.pasting import paste  # noqa: E402
 from tests.optim.peers import BACKENDS, KINDS, fingerprint  # noqa: E402
 
@@ -239,6 +241,22 @@ def only_one_observes() -> int:
 
 def test_one_process_alone_may_observe(processes: Pool) -> None:
     assert processes.run(only_one_observes) == [4, 4]
+
+
+def differ_from_before_a_restart() -> None:
+    """The store of torchrun outlives the processes: what is in it may be a report of other ones."""
+    _, observer = make(False, "hold() | plateau(patience=78)")
+    if distributed.get_rank() == 0:
+        observer.observe(0.5)
+    distributed.barrier()
+    if distributed.get_rank() == 1:
+        with patch.object(agreement, "BEGAN", time.time()):
+            observer.observe(0.25)
+    distributed.barrier()
+
+
+def test_reports_of_before_a_restart_are_not_compared(processes: Pool) -> None:
+    processes.run(differ_from_before_a_restart)
 
 
 def pasted() -> tuple[list[float], list[Tensor]]:
