@@ -27,6 +27,7 @@ from torch.distributed.checkpoint.state_dict import (  # noqa: E402
 from torch.distributed.fsdp import fully_shard  # noqa: E402
 from torch.distributed.tensor import DTensor  # noqa: E402
 
+from tests.frameworks.pasting import paste  # noqa: E402
 from tests.optim.peers import KINDS  # noqa: E402
 
 TEXT = "warmup(2) >> cosine(20, to=0.1x) | plateau(patience=0, factor=0.5)"
@@ -164,3 +165,19 @@ def test_two_one_two(mode: str, kind: str, tensor_rate: bool, processes: Pool, t
     pass_on(kind, tensor_rate, mode, folders, range(*CUTS))
     for ours in processes.run(go_on, kind, tensor_rate, mode, folders[1], range(CUTS[1], len(REPORTS))):
         assert_same(ours, expected)
+
+
+def pasted(folder: Path) -> None:
+    names = paste("checkpoints.md")
+    net, optimizer = make("adamw", 0)
+    train(net, optimizer, range(4))
+    names["save"](net, optimizer, folder)
+    expected = found(net, optimizer)
+    other, fresh = make("adamw", 1)
+    names["load"](other, fresh, folder)
+    assert_same(found(other, fresh), expected)
+
+
+@pytest.mark.works("Distributed Checkpoint", "the block of its page")
+def test_page(processes: Pool, tmp_path: Path) -> None:
+    processes.run(pasted, tmp_path)
