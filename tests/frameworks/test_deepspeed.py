@@ -1,7 +1,8 @@
 """Engines that make a step of their own at the start: a stand-in that does what theirs do.
 
-DeepSpeed's ZeRO (`initialize_optimizer_states`) and Megatron's distributed optimizer give every parameter a gradient of
-zeros and call ``step()`` at whatever rate stands in the groups, so that the optimizer makes its state.
+The fp16 wrappers of DeepSpeed (`initialize_optimizer_states`) and Megatron before it loads a distributed checkpoint
+(`_init_optimizer_states_with_dummy_values`) give every parameter a gradient of zeros and call ``step()`` at whatever
+rate stands in the groups, so that the optimizer makes its state.
 """
 
 from __future__ import annotations
