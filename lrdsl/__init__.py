@@ -14,6 +14,7 @@ from lrdsl._version import __version__
 from lrdsl.errors import Note, ScheduleError
 
 if TYPE_CHECKING:
+    from lrdsl.multiplier import lambda_fn
     from lrdsl.optim import SGD, Adam, AdamW, LRScheduler, save_atomic
     from lrdsl.optim.named_groups import groups
     from lrdsl.schedule import Schedule, compile
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "compile",
     "groups",
+    "lambda_fn",
     "save_atomic",
 ]
 
@@ -37,6 +39,8 @@ def __getattr__(name: str) -> Any:
     # On first use: the optimizers need torch, which nothing else may import, and a command line starts sooner.
     if name in ("Schedule", "compile"):
         module = import_module("lrdsl.schedule")
+    elif name == "lambda_fn":
+        module = import_module("lrdsl.multiplier")
     elif name in ("SGD", "Adam", "AdamW", "LRScheduler", "groups", "save_atomic"):
         try:
             module = import_module("lrdsl.optim.named_groups" if name == "groups" else "lrdsl.optim")

@@ -254,6 +254,14 @@ class Schedule:
         named = {target: prevs[target] for target in self.targets if target in prevs}
         return bind(self.text, replace(self._context, prevs=named))
 
+    def is_same_with(self, unit: str, value: float | None) -> bool:
+        """Whether the text would mean the same if this keyword of its context had this value."""
+        try:
+            other = bind(self.text, replace(self._context, **{unit: value}))  # type: ignore[arg-type]
+        except ScheduleError:
+            return False
+        return all(other.program(*key) == self.program(*key) for key in self.tracks)
+
     def program(self, target: str = "lr", group: Group = None) -> Program:
         """The Program of a target.
 

@@ -60,7 +60,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
     def those(*kinds: str) -> list[Any]:
         found = [report for kind in kinds for report in terminalreporter.stats.get(kind, [])]
-        return [report for report in found if NEEDS_A_GPU in map(tuple, report.user_properties)]
+        # A module that is skipped whole has a report without properties.
+        return [report for report in found if NEEDS_A_GPU in map(tuple, getattr(report, "user_properties", ()))]
 
     skipped, ran = those("skipped"), len(those("passed", "failed"))
     if not skipped and config.getoption("markexpr", "") != GPU_TESTS_ALONE:

@@ -20,7 +20,7 @@ LAYERS = (
     ("primitives",),
     ("language",),
     ("evaluators", "cuda"),
-    ("checks", "notes", "schedule", "track"),
+    ("checks", "multiplier", "notes", "schedule", "track"),
     ("optim",),
     ("integrations",),
     ("plotting",),

@@ -14,6 +14,7 @@ from lrdsl.optim import resume
 from lrdsl.optim.agreement import Agreement, Reduce, check_reduce, mean
 from lrdsl.optim.base import Optimizer
 from lrdsl.optim.binding import Bases, Units, bind
+from lrdsl.optim.compiled import outside_graphs
 from lrdsl.optim.device_writer import DeviceWriter, accelerator_of
 from lrdsl.optim.groups import Group, check_rate, number
 from lrdsl.optim.neighbours import check_switch
@@ -73,7 +74,7 @@ class LRScheduler(torchs.LRScheduler):
         ValueError: It has a schedule of its own; a rate or ``last_epoch`` cannot be used; groups share a tensor that
             would receive several values.
         KeyError: ``last_epoch`` is given, and a group has no ``initial_lr``.
-        RuntimeError: In ``step``: a group came or went.
+        RuntimeError: In ``step``: a group came or went; another scheduler or code writes the same values.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class LRScheduler(torchs.LRScheduler):
 
     # --- the step -----------------------------------------------------------------------------------------------
 
+    @outside_graphs
     def step(self, metric: float | Tensor | None = None) -> None:
         """Write the values of the next update into the groups; to be called after ``optimizer.step()``.
 
@@ -129,8 +131,10 @@ class LRScheduler(torchs.LRScheduler):
 
         Raises:
             ScheduleError: There is a report, and the text does not listen (E0209).
-            RuntimeError: Another process has reported another value, see `observe`.
+            RuntimeError: Another process has reported another value, see `observe`; a group does not hold what was last written: another scheduler or code writes there too.
+                Nothing has changed. A rate that a device writes is not looked at.
         """
+        self._writer.check_owner(self.last_epoch)
         heard = self._bindings[0].schedule.metrics
         name = heard[0] if len(heard) == 1 else "loss"
         if metric is not None:
@@ -164,8 +168,11 @@ class LRScheduler(torchs.LRScheduler):
         self.last_epoch, self._last_lr = self._writer.wait(before)
         self._step_count += self.last_epoch - before
 
+    @outside_graphs
     def observe(self, value: float | Tensor, metric: str = "loss", *, reduce: Reduce = None) -> None:
         """Report a metric, before the next update, whose values are written anew.
+
+        One that waits in a ``SequentialLR``, or was there before, hears of it and writes nothing.
 
         Args:
             value: A number, or a tensor with one element.

@@ -13,12 +13,13 @@ from torch.optim import optimizer as hooks
 from torch.optim.optimizer import ParamsT
 
 from lrdsl.errors import ScheduleError
-from lrdsl.optim import resume
+from lrdsl.optim import resume, wrapped
 from lrdsl.optim import state as checkpoint
 from lrdsl.optim.agreement import Agreement, Reduce, check_reduce, mean
 from lrdsl.optim.backends import choose
 from lrdsl.optim.batch import Batch
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
+from lrdsl.optim.compiled import outside_graphs
 from lrdsl.optim.device_history import DeviceHistory
 from lrdsl.optim.device_schedule import DeviceSchedule
 from lrdsl.optim.forecast import Forecaster
@@ -33,6 +34,7 @@ from lrdsl.optim.groups import (
     own_copy,
     rate_on,
     refuse_capturable,
+    reported,
     scale_rate,
     settle,
 )
@@ -107,6 +109,10 @@ class Optimizer(Forecaster):
         self._admit(range(len(self.param_groups)))
         self._ready = True
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        wrapped.forward(cls, Optimizer)
+
     # --- the step -----------------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], T] | None = None) -> T | None:  # type: ignore[override]
@@ -128,6 +134,8 @@ class Optimizer(Forecaster):
             TypeError, ValueError: A parameter, a gradient or an option cannot be used; the message names it.
                 Parameters, state and clock are as they were; ``grad_scale`` and ``found_inf`` are taken off.
         """
+        if torch.compiler.is_compiling():
+            return self._step_outside(closure)
         try:
             if type(self).step is Optimizer.step and self._is_watched():
                 return self._watched_step(closure)
@@ -141,6 +149,7 @@ class Optimizer(Forecaster):
     # Torch would wrap `step` in a record for its profiler and a loop over hooks, which costs as much as a small step;
     # it is told that this is done, and it is where somebody watches. Torch itself wraps the `step` of a subclass.
     step.hooked = True  # type: ignore[attr-defined]
+    _step_outside = outside_graphs(step)
 
     def _is_watched(self) -> bool:
         return bool(
@@ -330,6 +339,7 @@ class Optimizer(Forecaster):
         """The schedule of each group."""
         return [binding.schedule if binding else None for binding in self._bindings]
 
+    @outside_graphs
     def observe(self, value: float | Tensor, metric: str = "loss", *, reduce: Reduce = None) -> None:
         """Report a metric, before the next update, to every schedule that listens.
 
@@ -364,16 +374,16 @@ class Optimizer(Forecaster):
         elif reduce is None:
             self._agreement.check(value, metric, self._clock, self.schedules)
         if self._device is None:
-            self._take(float(value), metric, listening)
+            self._take(reported(value), metric, listening)
         else:
             self._report(self._device, value, metric, listening)
 
     def _report_norm(self, norm: float, skipped: bool) -> None:
         self._take(norm, GRAD_NORM, self._listening, skipped)
 
-    def _take(self, reported: float, metric: str, listening: Sequence[Binding], skipped: bool = False) -> None:
+    def _take(self, report: float, metric: str, listening: Sequence[Binding], skipped: bool = False) -> None:
         for binding in listening:
-            binding.schedule.observe(reported, metric, step=self._clock - binding.origin, skipped=skipped)
+            binding.schedule.observe(report, metric, step=self._clock - binding.origin, skipped=skipped)
         self._published.publish(self._clock)
 
     def reschedule(self, text: str | float, *, branch: bool = False, group: int | str | None = None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import lrdsl.schedule
 from lrdsl.errors import ScheduleError
 from lrdsl.language.context import key_of
-from lrdsl.optim.groups import Group, named
+from lrdsl.optim.groups import Group, addresses, named
 from lrdsl.optim.ownership import ENTRIES, Binding, Cell
 from lrdsl.schedule import Schedule
 from lrdsl.syntax.parser import parse
@@ -62,7 +62,7 @@ def cells(bindings: Sequence[Binding | None], groups: Sequence[Group], targets: 
     found = []
     for target in targets:
         for index, (binding, group) in enumerate(zip(bindings, groups, strict=True)):
-            track = binding and binding.schedule.track(target, group.get("name"), index)
+            track = binding and binding.schedule.track(target, *addresses(group), index)
             if binding and track:
                 found.append(Cell(index, target, track, binding))
     return found

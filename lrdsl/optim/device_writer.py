@@ -144,6 +144,9 @@ class DeviceWriter:
         """As `Writer.is_in_force`."""
         return self._host.is_in_force(clock)
 
+    def check_owner(self, clock: int) -> None:
+        """As `Writer.check_owner`; what the device wrote is not read, so nobody is refused."""
+
     def _serves(self) -> bool:
         """Whether the device writes where the groups have their rates now: torch replaces these when it loads."""
         groups = self._optimizer.param_groups

@@ -1,12 +1,13 @@
 """What a framework that insists on a scheduler is given for an optimizer that schedules itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from lrdsl.optim.adapter import LRScheduler
 from lrdsl.optim.agreement import Reduce
+from lrdsl.optim.compiled import outside_graphs
 from lrdsl.optim.writer import Rate
 from lrdsl.schedule import Schedule
 
@@ -36,6 +37,7 @@ class Follower(LRScheduler):
         self._step_count = 0
         self.step()
 
+    @outside_graphs
     def step(self, metric: float | Tensor | None = None) -> None:
         """Look where the optimizer stands; with a metric, report it there first.
 
@@ -53,7 +55,6 @@ class Follower(LRScheduler):
 
     def _look(self) -> None:
         self.last_epoch = self.optimizer._clock  # not `clock`, which waits for a device
-        self._last_lr = self.get_lr()
 
     def observe(self, value: float | Tensor, metric: str = "loss", *, reduce: Reduce = None) -> None:
         """As `Optimizer.observe`."""
@@ -64,17 +65,25 @@ class Follower(LRScheduler):
         self.optimizer.sync()
         self._look()
 
+    def get_last_lr(self) -> list[Rate]:
+        """The rates of the last update if there was one since `step`, else those of the next, as `get_lr`.
+
+        They are the optimizer's own: what was reported to it meanwhile, or heard in the update itself, is in them.
+        """
+        published = self.optimizer._published
+        moved = self.optimizer._clock != self.last_epoch
+        return self._rates(published.applied if moved else published.values)
+
     def get_lr(self) -> list[Rate]:
         """The rate of every group for the next update: a float, also where the group has a tensor.
 
         A rate that no schedule governs is what stands in the group, of a tensor a copy.
         """
-        published = self.optimizer._published
-        rates: dict[int, Rate] = {
-            cell.index: value
-            for cell, value in zip(published.cells, published.values, strict=True)
-            if cell.target == "lr"
-        }
+        return self._rates(self.optimizer._published.values)
+
+    def _rates(self, values: Iterable[float]) -> list[Rate]:
+        cells = self.optimizer._published.cells
+        rates: dict[int, Rate] = {c.index: v for c, v in zip(cells, values, strict=True) if c.target == "lr"}
         for index, group in enumerate(self.optimizer.param_groups):
             if index not in rates:
                 rate = group["lr"]

@@ -124,6 +124,11 @@ def check_report(value: float | Tensor) -> None:
         raise TypeError(f"expected a number, got {type(value).__name__}")
 
 
+def reported(value: float | Tensor) -> float:
+    """An observed metric as a number; a loss that still has its graph is as good as any."""
+    return float(value.detach() if isinstance(value, Tensor) else value)
+
+
 def named_parameters(groups: Sequence[Group]) -> list[Named]:
     """Every parameter with the name that messages use: its own if given, else group and index."""
     named: list[Named] = []
@@ -133,6 +138,15 @@ def named_parameters(groups: Sequence[Group]) -> list[Named]:
     return named
 
 
+def addresses(group: Group) -> list[Any]:
+    """The names that mean a group: its own, and what is before each ``/`` in it; the longest first."""
+    name = group.get("name")
+    if not isinstance(name, str):
+        return [name]
+    parts = name.split("/")
+    return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
 def named(group: int | str, groups: Sequence[Group], span: Span | None = None) -> list[int]:
     """Indices of the groups that an index or a name means.
 
@@ -140,7 +154,7 @@ def named(group: int | str, groups: Sequence[Group], span: Span | None = None) -
         ScheduleError: There is none (E0803).
     """
     members = [
-        i for i, entries in enumerate(groups) if not isinstance(group, bool) and group in (i, entries.get("name"))
+        i for i, entries in enumerate(groups) if not isinstance(group, bool) and group in (i, *addresses(entries))
     ]
     if not members:
         names = [str(entries.get("name", i)) for i, entries in enumerate(groups)]

@@ -38,9 +38,9 @@ def groups(
     ``[ab]`` for one of these; case matters, and the whole name has to match. What no pattern matches is the group
     ``other``. Every parameter is in exactly one group, frozen ones too: a step passes over them until they are not.
 
-    Where decay or layers tell parameters of one name apart, several groups share it: ``lr[head]`` means all of them,
-    and each has its own base. So write their schedules relative to base (``cosine(1000)``, ``0.1x``): an absolute
-    ``weight_decay = constant(0.1)`` holds for those without decay, too.
+    Where decay or layers tell parameters of one name apart, there are several groups, ``head`` and ``head/no_decay`` or
+    ``head/layer3``: ``lr[head]`` means all of them, and each has its own base. So write their schedules relative to
+    base (``cosine(1000)``, ``0.1x``): an absolute ``weight_decay = constant(0.1)`` holds for those without decay, too.
 
     | parameter | with ``no_decay`` |
     | --- | --- |
@@ -92,9 +92,9 @@ def groups(
         >>> for group in groups:
         ...     print(group["name"], group.get("weight_decay"), *group["param_names"])
         other None body.0.weight
-        other 0.0 body.0.bias body.1.weight body.1.bias
+        other/no_decay 0.0 body.0.bias body.1.weight body.1.bias
         head None classifier.weight
-        head 0.0 classifier.bias
+        head/no_decay 0.0 classifier.bias
         >>> opt = lrdsl.AdamW(groups, lr=1e-3, schedule="lr = cosine(100); lr[head] = 10 * cosine(100)")
         >>> [group["lr"] for group in opt.param_groups]
         [0.001, 0.001, 0.01, 0.01]
@@ -126,7 +126,9 @@ def groups(
         found.setdefault(key, []).append((name, parameter))
     result: list[Group] = []
     for (owner, layer, decays), members in found.items():
-        group: Group = {"params": [p for _, p in members], "param_names": [name for name, _ in members], "name": owner}
+        parts = [owner, *([f"layer{layer}"] if depths else []), *([] if decays else ["no_decay"])]
+        group: Group = {"params": [p for _, p in members], "param_names": [name for name, _ in members]}
+        group["name"] = "/".join(parts)  # no other has it: loggers, like Lightning's, would mix them up
         scale = None if layer_decay is None else layer_decay ** (last - layer)
         if lr is not None:
             group["lr"] = lr if scale is None else lr * scale

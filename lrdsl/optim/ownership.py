@@ -234,7 +234,7 @@ class Publication:
             look()
         own = dict(self._tensors)
         for i, (cell, value, theirs) in enumerate(zip(self.cells, self.values, self._found(), strict=True)):
-            if not _agree(value, theirs, own.get(i)):
+            if not agree(value, theirs, own.get(i)):
                 theirs = theirs.item() if isinstance(theirs, Tensor) and theirs.numel() == 1 else theirs
                 advice = "Pass `opt.as_scheduler()` to the framework" if cell.target == "lr" else "Remove it"
                 raise RuntimeError(
@@ -318,7 +318,7 @@ class Publication:
             group[key] = entry if part is None else tuple(entry if i == part else e for i, e in enumerate(group[key]))
 
 
-def _agree(value: float, theirs: object, own: Tensor | None) -> bool:
+def agree(value: float, theirs: object, own: Tensor | None) -> bool:
     """Whether a foreign object says the same as ``value``, as precisely as a tensor on either side can."""
     if not isinstance(theirs, Tensor | Real) or (isinstance(theirs, Tensor) and theirs.numel() != 1):
         return False

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, Literal, TypeGuard
 
 from lrdsl.errors import ScheduleError
-from lrdsl.language.context import key_of
+from lrdsl.language.context import UNIT_KEYWORDS, key_of
 from lrdsl.optim.binding import bases_of, usable
 from lrdsl.optim.groups import Group
 from lrdsl.optim.ownership import Binding
@@ -165,6 +165,9 @@ def _difference(text: str | None, context: Mapping[str, Any], own: Schedule | No
     for key in sorted(ours.keys() | context.keys()):
         unused = key.startswith("base ") and key.removeprefix("base ") not in named
         branched = key == "origin" or key.startswith("prev ")
-        if not unused and not branched and ours.get(key) != context.get(key):
+        if unused or branched or ours.get(key) == context.get(key):
+            continue
+        # A text that does not speak of the length of the run, say, goes on in a longer one.
+        if key not in UNIT_KEYWORDS.values() or not own.is_same_with(key, context.get(key)):
             return f"{key} was {context.get(key)}, now it is {ours.get(key)}"
     return ""

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lrdsl.optim.binding import cells
-from lrdsl.optim.groups import Group, check_report
-from lrdsl.optim.ownership import Binding, Cell
+from lrdsl.optim.groups import Group, check_report, reported
+from lrdsl.optim.ownership import Binding, Cell, agree
+from lrdsl.optim.written import Written
 
 Rate = float | Tensor
 
@@ -48,7 +49,10 @@ class Writer(Protocol):
         ...
 
     def observe(self, value: float | Tensor, metric: str, clock: int) -> list[Rate]:
-        """Take a report made before update ``clock``, whose values are written anew; raises as `check`."""
+        """Take a report made before update ``clock``, whose values are written anew if they are in force.
+
+        Raises as `check`.
+        """
         ...
 
     def succeed(self, bindings: Sequence[Binding]) -> "Writer":
@@ -57,6 +61,14 @@ class Writer(Protocol):
 
     def is_in_force(self, clock: int) -> bool:
         """Whether the groups hold the values of update ``clock``."""
+        ...
+
+    def check_owner(self, clock: int) -> None:
+        """Raise if it wrote the values of update ``clock`` last, and somebody else wrote other ones since.
+
+        Raises:
+            RuntimeError: There is a second scheduler, or other code that writes.
+        """
         ...
 
 
@@ -82,6 +94,7 @@ class HostWriter:
         self._bindings, self._bases = bindings, bases
         self.cells = cells(bindings, optimizer.param_groups, tuple(bases[0]))
         self._faulty: set[int] = set()
+        self._written: Written | None = None
         for cell in self.cells:
             cell.binding.applied.setdefault(cell.target, max(bases[cell.index][cell.target], 0.0))
         _check_shared(self.cells, optimizer.param_groups)
@@ -93,7 +106,27 @@ class HostWriter:
         for cell, value in zip(self.cells, values, strict=True):
             cell.binding.applied[cell.target] = value
             _write(cell, groups[cell.index], value)
+        self._written = Written(clock, groups, self.cells, values)
         return self._rates(values)
+
+    def check_owner(self, clock: int) -> None:
+        """As `Writer.check_owner`; a tensor that nobody wrote to is not read."""
+        written = self._written
+        if written is None or not written.is_of(clock, self._groups()) or (found := written.disturbed()) is None:
+            return
+        cell, ours, theirs = found
+        theirs = theirs.item() if isinstance(theirs, Tensor) and theirs.numel() == 1 else theirs
+        raise RuntimeError(
+            f"group {cell.index}: {cell.target} is {theirs}, but this scheduler wrote {ours}: another scheduler or "
+            f"code writes {cell.target}. Remove it, or write it into the text (`a * b` multiplies schedules, "
+            "`| plateau(...)` cuts on a metric)"
+        )
+
+    def _stands(self, clock: int) -> bool:
+        """Whether it is its turn: one that waits in a ``SequentialLR``, or has had its turn, must not write."""
+        if self._written is not None and self._written.is_of(clock, self._groups()):
+            return self._written.disturbed() is None
+        return clock >= 0 and self.is_in_force(clock)
 
     def rates(self, clock: int) -> list[Rate]:
         """As `Writer.rates`."""
@@ -116,14 +149,15 @@ class HostWriter:
 
     def observe(self, value: float | Tensor, metric: str, clock: int) -> list[Rate]:
         """As `Writer.observe`."""
+        in_force = self._stands(clock)
         self.take(value, metric, clock)
-        return self.publish(clock)
+        return self.publish(clock) if in_force else self.rates(clock)
 
     def take(self, value: float | Tensor, metric: str, clock: int) -> None:
         """As `observe`, but nothing is written."""
         self.check(value, metric)
         for binding in self._bindings:
-            binding.schedule.observe(float(value), metric, step=max(clock, 0))
+            binding.schedule.observe(reported(value), metric, step=max(clock, 0))
 
     def heard(self, metric: str, clock: int) -> None:
         """Somebody else took a report made before update ``clock``."""
@@ -137,8 +171,9 @@ class HostWriter:
     def is_in_force(self, clock: int) -> bool:
         """As `Writer.is_in_force`."""
         groups = self._groups()
-        found = [cell.find(groups) for cell in self.cells]
-        return all(map(_holds, found, self._values(clock)))
+        return all(
+            agree(value, cell.find(groups), None) for value, cell in zip(self._values(clock), self.cells, strict=True)
+        )
 
     def _groups(self) -> list[Group]:
         groups = self._optimizer.param_groups
@@ -198,12 +233,6 @@ def _check_shared(found: Sequence[Cell], groups: Sequence[Group]) -> None:
                     f"groups {first} and {index} share one tensor as {key}, but not its schedule: give each its own, "
                     f"as in {{'params': ..., '{key}': torch.tensor(...)}}"
                 )
-
-
-def _holds(entry: Rate, value: float) -> bool:
-    if isinstance(entry, Tensor):
-        return bool(entry == torch.tensor(value, dtype=entry.dtype, device=entry.device))
-    return entry == value
 
 
 def _own(entry: Rate) -> Rate:

@@ -271,6 +271,17 @@ def test_a_report_after_the_step_is_the_same() -> None:
         assert a.state_dict() == b.state_dict()
 
 
+def test_a_loss_with_its_graph_may_be_reported() -> None:
+    w = torch.nn.Parameter(torch.tensor(2.0))
+    optimizer = lrdsl.SGD([w], lr=1.0, schedule="hold() | plateau(patience=0)")
+    beside = sgd(1.0)
+    scheduler = lrdsl.LRScheduler(beside, "hold() | plateau(patience=0)")
+    for _ in range(2):
+        optimizer.observe(w * 3)
+        scheduler.observe(w * 3)
+    assert rates(optimizer) == rates(beside) == [0.1]
+
+
 def test_torchs_plateau() -> None:
     ours, theirs = sgd(0.5), sgd(0.5)
     scheduler = lrdsl.LRScheduler(ours, "hold() | plateau(patience=1, factor=0.5)")
@@ -314,6 +325,7 @@ def test_reports_nobody_listens_to() -> None:
 # --- checkpoints and copies -----------------------------------------------------------------------------------------
 
 CUT = ["linear(12)", PLATEAU, "repeat(2, cosine(4), mult=2, gain=0.5)", "lr = linear(9); weight_decay = cosine(9)"]
+CUT.append("beta1 = linear(9, to=0.5x); beta2 = cosine(9, to=0.9x); eps = linear(9); lr[1] = hold()")
 
 
 def adamw(text: str) -> tuple[Any, Any]:

@@ -99,6 +99,28 @@ def test_metrics_go_to_the_optimizer() -> None:
         optimizer(schedule="hold()").as_scheduler().step(1.0)
 
 
+@pytest.mark.parametrize("backend", STEPS)
+def test_reports_between_updates_show_in_the_rate_used(backend: str) -> None:
+    opt = optimizer(backend=backend, schedule="hold() | plateau(patience=0, factor=0.5)")
+    scheduler = opt.as_scheduler()
+    for seed, rate in enumerate([0.1, 0.1, 0.05, 0.025]):  # the first report is the best so far
+        assert scheduler.get_last_lr() == [rate] == [opt.param_groups[0]["lr"]]
+        update(opt, seed)
+        assert scheduler.get_last_lr() == [rate] == opt.lr_history(1)["lr"].tolist()
+        scheduler.step()
+        opt.observe(1.0)
+
+
+@pytest.mark.parametrize("backend", ["python", "auto"])  # of what a device hears the host knows later
+def test_what_an_update_hears_shows_in_the_rate_used(backend: str) -> None:
+    opt = optimizer(backend=backend, schedule="hold() | plateau(metric=grad_norm, patience=0, factor=0.5, threshold=1)")
+    scheduler = opt.as_scheduler()
+    for seed, rate in enumerate([0.1, 0.05, 0.025]):
+        update(opt, seed)
+        assert scheduler.get_last_lr() == [rate] == opt.lr_history(1)["lr"].tolist()
+        scheduler.step()
+
+
 def test_rates_that_no_schedule_governs() -> None:
     first, second, third = parameters([(3,), (3,), (3,)])
     groups = [{"params": [first], "schedule": None, "lr": torch.tensor(0.25)}, {"params": [second]}]

@@ -208,14 +208,38 @@ def test_without_a_value_decay_is_the_optimizers() -> None:
     assert by_name(optimizer.param_groups, "weight_decay") == {"weight": 0.3, "bias": 0.0}
 
 
-def test_groups_share_a_name_rather_than_miss_a_bias() -> None:
+def test_parts_of_a_group_have_names_of_their_own_and_answer_to_its() -> None:
     groups = lrdsl.groups(ViT(), head="classifier.*", no_decay=True, weight_decay=0.1)
     assert [(group["name"], group["weight_decay"]) for group in groups] == [
         ("other", 0.1),
-        ("other", 0.0),
+        ("other/no_decay", 0.0),
         ("head", 0.1),
-        ("head", 0.0),
+        ("head/no_decay", 0.0),
     ]
+    text = "lr = hold(); lr[head] = constant(0.5x)"
+    for optimizer in (
+        lrdsl.SGD(groups, lr=1.0, schedule=text),
+        lrdsl.LRScheduler(torch.optim.SGD(groups, lr=1.0), text).optimizer,
+    ):
+        assert [group["lr"] for group in optimizer.param_groups] == [1.0, 1.0, 0.5, 0.5]
+
+
+def test_a_part_can_be_meant_alone() -> None:
+    groups = lrdsl.groups(ViT(), lr=1.0, head="classifier.*", no_decay=True, layer_decay=0.5)
+    assert len({group["name"] for group in groups}) == len(groups)
+    assert {"other/layer0", "other/layer3/no_decay", "head/layer3", "head/layer3/no_decay"} < {
+        g["name"] for g in groups
+    }
+    optimizer = lrdsl.SGD(groups, lr=1.0, schedule="hold()")
+    for rate, group in ((0.3, "head/layer3"), (0.7, "other/layer0/no_decay"), (0.9, "other/layer3")):
+        optimizer.reschedule(rate, group=group)
+    found = {g["name"]: g["lr"] for g in optimizer.param_groups if g["lr"] in (0.3, 0.7, 0.9)}
+    assert found == {
+        "head/layer3": 0.3,
+        "head/layer3/no_decay": 0.3,
+        "other/layer0/no_decay": 0.7,
+        "other/layer3/no_decay": 0.9,
+    }
 
 
 # --- layers ---------------------------------------------------------------------------------------------------------
@@ -397,7 +421,7 @@ def test_any_model_is_partitioned(tree: nn.Module, data: st.DataObject) -> None:
         assert "matches no parameter" in str(error)
         return
     assert_partition(groups, model)
-    owners = by_name(groups, "name")
+    owners = {name: part.partition("/")[0] for name, part in by_name(groups, "name").items()}
     if pattern in names:
         assert [name for name, owner in owners.items() if owner == "one"] == [pattern]
     for prefix, suffix in (("a", ""), ("", ".weight")):

@@ -126,6 +126,31 @@ def test_another_base_is_refused() -> None:
     assert caught.value.code == "E0802"
 
 
+@pytest.mark.parametrize(
+    ("text", "unit", "message"),
+    [
+        ("warmup(3) >> linear(9) | plateau(patience=1)", "total_steps", None),
+        ("warmup(3) >> linear(9)", "samples_per_step", None),
+        ("repeat(3, linear(4))", "steps_per_epoch", None),
+        ("warmup(3) >> linear(rest)", "total_steps", "total_steps was 12, now it is 24"),
+        ("hold() | cooldown(2)", "total_steps", "total_steps was 12, now it is 24"),
+        ("expr(base * step / total, n=9)", "total_steps", "total_steps was 12, now it is 24"),
+        ("linear(2ep)", "steps_per_epoch", r"steps_per_epoch was 12\.0, now it is 24\.0"),
+    ],
+)
+def test_what_a_text_does_not_speak_of_may_change(text: str, unit: str, message: str | None) -> None:
+    state = lrdsl.SGD(parameters([(3,)]), lr=0.1, schedule=text, **{unit: 12}).state_dict()
+    others = [{unit: 24}] if message else [{unit: 24}, {}]
+    for other in others:
+        optimizer = lrdsl.SGD(parameters([(3,)]), lr=0.1, schedule=text, **other)
+        if message is None:
+            optimizer.load_state_dict(state)
+            continue
+        with pytest.raises(lrdsl.ScheduleError, match=message) as caught:
+            optimizer.load_state_dict(state)
+        assert caught.value.code == "E0802"
+
+
 def test_a_base_that_the_text_does_not_use_may_differ() -> None:
     saved = lrdsl.SGD(parameters([(3,)]), lr=0.8, weight_decay=0.1, schedule="hold()").state_dict()
     optimizer = resumed("hold()", False, saved)

@@ -348,7 +348,6 @@ BAD: dict[str, tuple[Change, str]] = {
     "another language": (_group(schedule_language=2), "language 2"),
     "another text": (_group(schedule="hold()"), r"a different one: `hold\(\)`"),
     "another base": (lambda d: d["param_groups"][0]["schedule_context"].update(base_lr=7.0), r"base_lr was 7\.0"),
-    "another length": (lambda d: d["param_groups"][0]["schedule_context"].update(total_steps=7), "total_steps was 7"),
 }
 
 
