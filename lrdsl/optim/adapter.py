@@ -131,8 +131,9 @@ class LRScheduler(torchs.LRScheduler):
 
         Raises:
             ScheduleError: There is a report, and the text does not listen (E0209).
-            RuntimeError: Another process has reported another value, see `observe`; a group does not hold what was last written: another scheduler or code writes there too.
-                Nothing has changed. A rate that a device writes is not looked at.
+            RuntimeError: Another process has reported another value, see `observe`; or a group does not hold what was
+                last written: another scheduler or code writes there too. Nothing has changed. A rate that a device
+                writes is not looked at.
         """
         self._writer.check_owner(self.last_epoch)
         heard = self._bindings[0].schedule.metrics

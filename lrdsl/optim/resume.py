@@ -27,8 +27,8 @@ _RECORDS = ("observed", "applied", "faults")
 def save(binding: Binding | None, clock: int) -> dict[str, Any]:
     """The schedule of one group as numbers and strings, its records as JSON.
 
-    A dictionary would be taken apart by `torch.distributed.checkpoint`, which restores only those entries that a new
-    optimizer has too: a report that was made would be lost.
+    A dictionary would be taken apart by `torch.distributed.checkpoint`, which loads the entries that a new optimizer
+    has: what was reported in the meantime would be lost, or the checkpoint refused.
     """
     context: dict[str, float | int] = {}
     state: dict[str, dict[str, float | int]] = {}
