@@ -3,11 +3,13 @@
 #   make run                                  set up, then train the first example
 #   make test                                 set up, then the whole test suite
 #   make fuzz                                 damaged texts and Programs, until it is stopped
+#   make frameworks                           the tests with other training stacks, in an environment of their own
 #   make gpu                                  the tests that need a CUDA device, and those under its sanitizers
 #   make VENV=path/to/env TORCH=skip test     use the torch that is in that environment
 
 PY = python3
 VENV = .venv
+FRAMEWORKS = .venv-frameworks
 # A requirement to install, or `skip` for the torch that $(VENV) has already.
 TORCH = torch==2.13.0
 PIP_ARGS =
@@ -69,6 +71,20 @@ bench: $(INSTALLED)
 peers: $(INSTALLED)
 	$(PYTHON) -m pytest -m peers tests/gallery
 
+# Other training stacks, at the versions of requirements/frameworks.txt. README's table is made from the results.
+.PHONY: frameworks
+frameworks: $(FRAMEWORKS)/.lrdsl-installed
+	$(FRAMEWORKS)/bin/python -m pytest -n 2 --dist loadfile -m '' --works docs/frameworks/results.json tests/frameworks; \
+	  status=$$?; $(FRAMEWORKS)/bin/python -m tests.frameworks.table && exit $$status
+
+# The native module lies in the tree, for both environments: it is built once.
+$(FRAMEWORKS)/.lrdsl-installed: $(wildcard requirements/frameworks*.txt) setup.py pyproject.toml $(NATIVE)
+	[ -x $(FRAMEWORKS)/bin/python ] || $(PY) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install $(PIP_ARGS) -r requirements/frameworks.txt
+	$(FRAMEWORKS)/bin/python -m pip install $(PIP_ARGS) --no-deps -r requirements/frameworks-alone.txt
+	LRDSL_EXT=keep $(FRAMEWORKS)/bin/python -m pip install $(PIP_ARGS) -e .
+	touch $@
+
 # The page of strategies and its pictures.
 .PHONY: docs
 docs: $(INSTALLED)
@@ -104,5 +120,5 @@ wheel: $(INSTALLED)
 
 clean:
 	rm -rf build dist out site *.egg-info lrdsl/_build.json lrdsl/_C*.so
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
-	rm -f $(STAMP)-installed
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(FRAMEWORKS)/*' -prune -exec rm -rf {} +
+	rm -f $(INSTALLED) $(FRAMEWORKS)/.lrdsl-installed

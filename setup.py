@@ -4,7 +4,8 @@ All metadata is in pyproject.toml. What is done here: run CMake and Ninja over c
 them, and write lrdsl/_build.json, from which ``lrdsl doctor`` says what was built and why the rest was not. lrdsl._C
 comes first; lrdsl._C_cuda has a build tree of its own, so that nothing wrong with CUDA takes lrdsl._C down with it.
 
-LRDSL_EXT=auto (default) goes on without a module that fails; =require fails instead; =off tries nothing.
+LRDSL_EXT=auto (default) goes on without a module that fails; =require fails instead; =off tries nothing; =keep is auto
+where another environment of this Python has not built the same sources in this tree.
 LRDSL_CUDA=auto (default) builds for CUDA if CUDACXX, CUDA_HOME or PATH leads to nvcc; =on fails if nothing does, or if
 the build does; =off does not try. A GPU plays no part. LRDSL_CUDA_ARCHS="80;90" builds for these devices only.
 LRDSL_DEV=1 adds warnings, as errors. LRDSL_WHEEL=1 makes the CUDA module small rather than soon.
@@ -16,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zlib
 from pathlib import Path
 from typing import Any
@@ -135,13 +137,27 @@ def modules(package: Path) -> list[Path]:
     return [*package.glob("_C*.so"), *package.glob("_C*.pyd")]  # lrdsl._C and lrdsl._C_cuda
 
 
+def is_built(package: Path) -> bool:
+    """Whether the module for this Python is there, and the record of its build is newer than all that it is made of."""
+    record, module = package / "_build.json", package / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}"
+    sources = [ROOT / "setup.py", *(ROOT / "csrc").iterdir()]
+    return (
+        module.exists()
+        and record.exists()
+        and record.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
+    )
+
+
 class BuildNative(build_ext):
     def run(self) -> None:
-        self.ext = setting("LRDSL_EXT", "auto", "auto|require|off", "one of auto, require, off")
+        self.ext = setting("LRDSL_EXT", "auto", "auto|require|off|keep", "one of auto, require, off, keep")
         self.cuda = setting("LRDSL_CUDA", "auto", "auto|on|off", "one of auto, on, off")
         archs = setting("LRDSL_CUDA_ARCHS", "", r"(\d+[af]?([;, ]+|$))*", "numbers such as 80;90")
         self.archs = re.findall(r"\w+", archs)
-        self.destination = ROOT if self.inplace or self.editable_mode else Path(self.build_lib)
+        in_place = self.inplace or self.editable_mode
+        if in_place and self.ext == "keep" and is_built(ROOT / "lrdsl"):
+            return
+        self.destination = ROOT if in_place else Path(self.build_lib)
         package = self.destination / "lrdsl"
         package.mkdir(parents=True, exist_ok=True)
         for stale in modules(package):

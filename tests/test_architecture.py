@@ -14,7 +14,7 @@ PACKAGE = ROOT / "lrdsl"
 
 # From the ground up: each layer may import those before it (and itself).
 LAYERS = (
-    ("_version", "errors", "build_record"),
+    ("_version", "errors", "build_record", "versions"),
     ("syntax",),
     ("program",),
     ("primitives",),

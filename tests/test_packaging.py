@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_off_builds_nothing(tree, cuda):
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("LRDSL_EXT", "maybe", "one of auto, require, off"),
+        ("LRDSL_EXT", "maybe", "one of auto, require, off, keep"),
         ("LRDSL_CUDA", "bogus", "one of auto, on, off"),
         ("LRDSL_CUDA", "", "one of auto, on, off"),
         ("LRDSL_CUDA_ARCHS", "8.0", "numbers such as 80;90"),
@@ -86,6 +87,21 @@ def test_unknown_value_is_an_error(tree, name, value, expected):
     done = setup(tree, "build_ext", "--inplace", **{name: value})
     assert done.returncode == 1
     assert f"{name}: expected {expected}, got {value!r}" in done.stderr
+
+
+def test_an_environment_keeps_what_another_has_built(tree):
+    package = tree / "lrdsl"
+    module = package / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}"
+    module.write_text("built by another environment")
+    (package / "_build.json").write_text("{}")
+    done = setup(tree, "build_ext", "--inplace", LRDSL_EXT="keep", CXX="/bin/false")
+    assert done.returncode == 0, done.stderr
+    assert (module.read_text(), record(tree)) == ("built by another environment", {})
+
+    newer = (package / "_build.json").stat().st_mtime + 10
+    os.utime(tree / "csrc" / "program.h", (newer, newer))
+    setup(tree, "build_ext", "--inplace", LRDSL_EXT="keep", CXX="/bin/false")
+    assert record(tree)["state"] == "failed", "other sources are built again"
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from lrdsl import versions
 from lrdsl.errors import ScheduleError
-from lrdsl.integrations import versions
 from lrdsl.optim import LRScheduler
 from lrdsl.optim.base import Optimizer
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from lrdsl.integrations import versions
+from lrdsl import versions
 from lrdsl.optim import LRScheduler
 from lrdsl.optim.base import Optimizer as Own
 from lrdsl.optim.follower import Follower

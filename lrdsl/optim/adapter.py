@@ -19,6 +19,7 @@ from lrdsl.optim.device_writer import DeviceWriter, accelerator_of
 from lrdsl.optim.groups import Group, check_rate, number
 from lrdsl.optim.neighbours import check_switch
 from lrdsl.optim.ownership import ENTRIES, Binding
+from lrdsl.optim.silence import Silence
 from lrdsl.optim.tensors import CPU
 from lrdsl.optim.writer import HostWriter, Rate, Writer
 from lrdsl.schedule import Schedule
@@ -104,11 +105,13 @@ class LRScheduler(torchs.LRScheduler):
         if device:
             _check_device(optimizer.param_groups, self.schedules)
         self._writer = self._make_writer(optimizer, self._bindings)
+        self._silence = Silence(self._units, "sch")
         for group, bases in zip(optimizer.param_groups, self._bases, strict=True):
             for target in {"lr", *self._bindings[0].schedule.targets}:
                 group.setdefault(f"initial_{target}", bases[target])
         super().__init__(optimizer, last_epoch)  # makes the first step
         self.base_lrs = [bases["lr"] for bases in self._bases]
+        self._silence.listen(self._bindings, max(self.last_epoch, 0))
 
     def _bind(self, optimizer: torch.optim.Optimizer) -> list[Schedule]:
         groups = optimizer.param_groups
@@ -147,6 +150,8 @@ class LRScheduler(torchs.LRScheduler):
             self._last_lr = self._writer.observe(metric, name, self.last_epoch)
         # None if it was only recorded, several if a device has told of replays.
         self._step_count = before[0] + self.last_epoch - before[1]
+        if self.last_epoch >= self._silence.due and not self._device:  # where replays may have reported
+            self._silence.tell(self.last_epoch)
 
     def _agree(self, value: float | Tensor, metric: str) -> None:
         self._agreement.check(value, metric, self.last_epoch, self.schedules)
@@ -245,6 +250,7 @@ class LRScheduler(torchs.LRScheduler):
         self._writer = self._writer.succeed(bindings)
         self._bindings = bindings
         self.last_epoch, self._step_count = epoch, count
+        self._silence.listen(bindings, max(epoch, 0))
         self._last_lr = self._writer.publish(epoch) if in_force else self._writer.rates(epoch)
 
     def __getstate__(self) -> dict[str, Any]:

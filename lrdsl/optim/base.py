@@ -103,7 +103,7 @@ class Optimizer(Forecaster):
         self._unstarted: set[Tensor] = set()
         self._history = History()
         self._agreement = Agreement()
-        self._silence = Silence(self._units)
+        self._silence = Silence(self._units, "opt")
         super().__init__(params, defaults)
         # Together, because a text may name any group.
         self._admit(range(len(self.param_groups)))
@@ -209,7 +209,7 @@ class Optimizer(Forecaster):
     def _break_silence(self) -> None:
         replays = self._device is not None and self._device.keep  # which may have reported
         if not self._rehearsing and not replays:
-            self._silence.tell(self._clock, stacklevel=5)
+            self._silence.tell(self._clock)
 
     def as_scheduler(self) -> "LRScheduler":
         """A scheduler for frameworks that insist on one. It shows where the schedules stand, and writes nothing.
@@ -686,6 +686,6 @@ class Optimizer(Forecaster):
         self._control = Control(self.neighbours, *state["_control"])
         self._history = History()
         self._agreement = Agreement()
-        self._silence = Silence(self._units)
+        self._silence = Silence(self._units, "opt")
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._make()

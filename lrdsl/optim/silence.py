@@ -1,6 +1,7 @@
 """A metric that never arrives: said once, at the update where what waits for it would first have mattered."""
 
 import math
+import sys
 import warnings
 from array import array
 from collections.abc import Iterable
@@ -24,11 +25,13 @@ class Silence:
 
     Args:
         units: Whose ``steps_per_epoch`` is how rarely a report is expected; without it ``LONGEST`` is.
+        owner: What users call the one that metrics are reported to.
     """
 
-    def __init__(self, units: Units) -> None:
+    def __init__(self, units: Units, owner: str) -> None:
         self.due = NEVER
         self._units = units
+        self._owner = owner
         self._waits: list[tuple[int, str, Binding]] = []
         self._said: set[str] = set()
 
@@ -45,7 +48,7 @@ class Silence:
         self._waits = sorted(waits.values(), key=lambda wait: wait[0])
         self.due = self._waits[0][0] if self._waits else NEVER
 
-    def tell(self, clock: int, stacklevel: int) -> None:
+    def tell(self, clock: int) -> None:
         """Warn of every metric that should have arrived before update ``clock``, and has not."""
         late = [wait for wait in self._waits if wait[0] <= clock]
         self._waits = self._waits[len(late) :]
@@ -54,12 +57,12 @@ class Silence:
             if binding.schedule.has_heard(metric):
                 continue
             self._said.add(metric)
-            call = "opt.observe(value)" if metric == "loss" else f'opt.observe(value, "{metric}")'
+            call = f"{self._owner}.observe(value)" if metric == "loss" else f'{self._owner}.observe(value, "{metric}")'
             warnings.warn(
                 f"no `{metric}` was reported before update {clock}, so {_listeners(binding.schedule, metric)} could "
                 f"do nothing: report it with {call}, or drop what waits for it",
                 RuntimeWarning,
-                stacklevel=stacklevel,
+                stacklevel=_callers_level(),
             )
 
     def _deadline(self, schedule: Schedule, metric: str, now: int) -> int:
@@ -91,6 +94,14 @@ def _reports(track: Track, metric: str, now: int) -> tuple[int, int]:
         if any(run.value(step, state) != run.value(step, silent) for state in (heard, bad)):
             return begin, reports
     return begin, NEVER if all(step >= m.end for m in machines) else LONGEST
+
+
+def _callers_level() -> int:
+    """``stacklevel`` of the code that called into this library, seen from the function that asks."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("lrdsl", "torch"):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _listeners(schedule: Schedule, metric: str) -> str:

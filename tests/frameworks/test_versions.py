@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
-from lrdsl.integrations import versions
+from lrdsl import versions
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,11 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "version", missing)
     with pytest.raises(ImportError, match=r"^this needs optuna: pip install 'optuna>=5.0'$"):
         versions.require("optuna", "5.0")
+
+
+def test_torch_is_looked_at_as_it_was_imported(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("__version__ = '2.4.1'\n")
+    script = "import lrdsl\ntry: lrdsl.AdamW\nexcept ImportError as error: print(error)"
+    environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "this needs torch 2.13 or newer, and 2.4.1 is installed: pip install 'torch>=2.13'\n"

@@ -441,11 +441,13 @@ def torchs_own(optimizer: Any) -> Any:
 BASES = (0.5, 0.02)
 
 
+@pytest.mark.filterwarnings("ignore:no `loss` was reported")
 def test_nested_in_a_sequence() -> None:
     ours, theirs = sgd(*BASES), sgd(*BASES)
     np.testing.assert_allclose(curve(ours, nested(ours), 20), curve(theirs, torchs_own(theirs), 20), rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:no `loss` was reported")
 def test_a_nested_run_resumes_at_every_step() -> None:
     optimizer = sgd(*BASES)
     scheduler = nested(optimizer)

@@ -17,6 +17,7 @@ import lrdsl  # noqa: E402
 from tests.optim.peers import fingerprint, parameters  # noqa: E402
 from tests.optim.test_state_dict import through_a_file  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:no `loss` was reported")
 TEXT = "linear(10) | plateau(patience=0)"
 
 

@@ -120,3 +120,24 @@ def test_nothing_is_said_during_a_rehearsal() -> None:
     with made.rehearsal():
         assert warned_at(made, 20) == []
     assert warned_at(made, 20) == [5]
+
+
+def test_beside_any_optimizer() -> None:
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(3))], lr=1.0)
+    scheduler = lrdsl.LRScheduler(opt, ENDLESS, steps_per_epoch=10)
+    found = []
+    for _ in range(120):
+        opt.step()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            scheduler.step()
+        found += [(scheduler.last_epoch, str(warning.message), Path(warning.filename).name) for warning in caught]
+    sentence = (
+        "no `loss` was reported before update 50, so `plateau` could do nothing: report it with sch.observe(value)"
+    )
+    assert found == [(50, f"{sentence}, or drop what waits for it", "test_silence.py")]
+    later = lrdsl.LRScheduler(opt, ENDLESS, steps_per_epoch=1)
+    later.observe(1.0)
+    for _ in range(20):
+        opt.step()
+        later.step()

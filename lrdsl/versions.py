@@ -1,22 +1,23 @@
-"""Which versions of a library its helper works with."""
+"""Which versions of other libraries ours works with."""
 
 import re
 from importlib.metadata import PackageNotFoundError, version
 
 
-def require(package: str, at_least: str) -> None:
+def require(package: str, at_least: str, found: str | None = None) -> None:
     """Raise unless a new enough version of a package is installed.
 
     Args:
         package: Its name in the registry.
-        at_least: The oldest version that the helper was made for, as ``"5.23"``.
+        at_least: The oldest version that ours was made for, as ``"5.23"``.
+        found: Its version, if it has been imported.
 
     Raises:
         ImportError: It is older, or missing; the message says what to install.
     """
     command = f"pip install '{package}>={at_least}'"
     try:
-        found = version(package)
+        found = version(package) if found is None else found
     except PackageNotFoundError:
         raise ImportError(f"this needs {package}: {command}") from None
     if _release(found) < _release(at_least):
