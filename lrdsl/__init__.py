@@ -15,7 +15,7 @@ from lrdsl.errors import Note, ScheduleError
 
 if TYPE_CHECKING:
     from lrdsl.multiplier import lambda_fn
-    from lrdsl.optim import SGD, Adam, AdamW, LRScheduler
+    from lrdsl.optim import SGD, Adam, AdamW, LRScheduler, save_atomic
     from lrdsl.optim.named_groups import groups
     from lrdsl.schedule import Schedule, compile
 
@@ -31,6 +31,7 @@ __all__ = [
     "compile",
     "groups",
     "lambda_fn",
+    "save_atomic",
 ]
 
 
@@ -40,7 +41,7 @@ def __getattr__(name: str) -> Any:
         module = import_module("lrdsl.schedule")
     elif name == "lambda_fn":
         module = import_module("lrdsl.multiplier")
-    elif name in ("SGD", "Adam", "AdamW", "LRScheduler", "groups"):
+    elif name in ("SGD", "Adam", "AdamW", "LRScheduler", "groups", "save_atomic"):
         try:
             module = import_module("lrdsl.optim.named_groups" if name == "groups" else "lrdsl.optim")
         except ImportError as error:

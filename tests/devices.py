@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import os
 import re
 import warnings
@@ -341,5 +342,6 @@ def everything(optimizer: Any) -> tuple[str, str]:
         for group in saved["param_groups"]
     ]
     for group in groups:  # when somebody last reported, which the host cannot know of a replay
-        group["schedule_state"] = {k: v for k, v in group["schedule_state"].items() if k != "observed"}
+        state = json.loads(group["schedule_state"])
+        group["schedule_state"] = {k: v for k, v in state.items() if k != "observed"}
     return digest.hexdigest(), repr((optimizer.clock, optimizer.skipped, groups))

@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler as torchs
 
 from lrdsl.language.context import TARGETS
 from lrdsl.optim import resume
+from lrdsl.optim.agreement import Agreement, Reduce, check_reduce, mean
 from lrdsl.optim.base import Optimizer
 from lrdsl.optim.binding import Bases, Units, bind
 from lrdsl.optim.compiled import outside_graphs
@@ -19,6 +20,7 @@ from lrdsl.optim.groups import Group, check_rate, number
 from lrdsl.optim.neighbours import check_switch
 from lrdsl.optim.ownership import ENTRIES, Binding
 from lrdsl.optim.silence import Silence
+from lrdsl.optim.tensors import CPU
 from lrdsl.optim.writer import HostWriter, Rate, Writer
 from lrdsl.schedule import Schedule
 
@@ -99,6 +101,7 @@ class LRScheduler(torchs.LRScheduler):
         self._targets = _targets(optimizer.param_groups)
         self._bases = [_bases(index, group, self._targets) for index, group in enumerate(optimizer.param_groups)]
         self._bindings = list(map(Binding, self._bind(optimizer)))
+        self._agreement = Agreement()
         if device:
             _check_device(optimizer.param_groups, self.schedules)
         self._writer = self._make_writer(optimizer, self._bindings)
@@ -131,14 +134,16 @@ class LRScheduler(torchs.LRScheduler):
 
         Raises:
             ScheduleError: There is a report, and the text does not listen (E0209).
-            RuntimeError: A group does not hold what was last written: another scheduler or code writes there too.
-                Nothing has changed. A rate that a device writes is not looked at.
+            RuntimeError: Another process has reported another value, see `observe`; or a group does not hold what was
+                last written: another scheduler or code writes there too. Nothing has changed. A rate that a device
+                writes is not looked at.
         """
         self._writer.check_owner(self.last_epoch)
         heard = self._bindings[0].schedule.metrics
         name = heard[0] if len(heard) == 1 else "loss"
         if metric is not None:
             self._writer.check(metric, name)
+            self._agree(metric, name)
         before = self._step_count, self.last_epoch
         super().step()
         if metric is not None:
@@ -147,6 +152,9 @@ class LRScheduler(torchs.LRScheduler):
         self._step_count = before[0] + self.last_epoch - before[1]
         if self.last_epoch >= self._silence.due and not self._device:  # where replays may have reported
             self._silence.tell(self.last_epoch)
+
+    def _agree(self, value: float | Tensor, metric: str) -> None:
+        self._agreement.check(value, metric, self.last_epoch, self.schedules)
 
     def _update_lr(self, epoch: int | None = None) -> None:
         if epoch is None:
@@ -167,7 +175,7 @@ class LRScheduler(torchs.LRScheduler):
         self._step_count += self.last_epoch - before
 
     @outside_graphs
-    def observe(self, value: float | Tensor, metric: str = "loss") -> None:
+    def observe(self, value: float | Tensor, metric: str = "loss", *, reduce: Reduce = None) -> None:
         """Report a metric, before the next update, whose values are written anew.
 
         One that waits in a ``SequentialLR``, or was there before, hears of it and writes nothing.
@@ -175,11 +183,20 @@ class LRScheduler(torchs.LRScheduler):
         Args:
             value: A number, or a tensor with one element.
             metric: Its name, as in ``plateau(metric=...)``.
+            reduce: As `Optimizer.observe`.
 
         Raises:
             ScheduleError: The text does not listen to ``metric`` (E0209).
-            TypeError, ValueError: ``value`` is no real number.
+            TypeError, ValueError: ``value`` is no real number; ``reduce`` is none of these.
+            RuntimeError: Another process has reported another value.
         """
+        check_reduce(reduce)
+        self._writer.check(value, metric)
+        if reduce == "mean":
+            devices = (p.device for group in self.optimizer.param_groups for p in group["params"])
+            value = mean(value, next(devices, CPU))
+        elif reduce is None:
+            self._agree(value, metric)
         self._last_lr = self._writer.observe(value, metric, self.last_epoch)
 
     # --- rates --------------------------------------------------------------------------------------------------
@@ -238,11 +255,12 @@ class LRScheduler(torchs.LRScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         self.sync()
-        return {key: entry for key, entry in self.__dict__.items() if key != "_writer"}
+        return {key: entry for key, entry in self.__dict__.items() if key not in ("_writer", "_agreement")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._writer = self._make_writer(self.optimizer, self._bindings)
+        self._agreement = Agreement()
 
 
 def _check_optimizer(optimizer: object) -> None:

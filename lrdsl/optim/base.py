@@ -15,6 +15,7 @@ from torch.optim.optimizer import ParamsT
 from lrdsl.errors import ScheduleError
 from lrdsl.optim import resume, wrapped
 from lrdsl.optim import state as checkpoint
+from lrdsl.optim.agreement import Agreement, Reduce, check_reduce, mean
 from lrdsl.optim.backends import choose
 from lrdsl.optim.batch import Batch
 from lrdsl.optim.binding import Bases, Units, bases_of, bind, cells
@@ -101,6 +102,7 @@ class Optimizer(Forecaster):
         self._published = Publication([], [])
         self._unstarted: set[Tensor] = set()
         self._history = History()
+        self._agreement = Agreement()
         self._silence = Silence(self._units, "opt")
         super().__init__(params, defaults)
         # Together, because a text may name any group.
@@ -296,8 +298,12 @@ class Optimizer(Forecaster):
         """
         if self._device is not None:
             return self._device.norm.clone()
-        devices = [p.device for group in self.param_groups for p in group["params"]]
-        return torch.tensor(self._control.norm, dtype=torch.float64, device=devices[0] if devices else CPU)
+        return torch.tensor(self._control.norm, dtype=torch.float64, device=self._home)
+
+    @property
+    def _home(self) -> torch.device:
+        """Where the parameters are."""
+        return next((p.device for group in self.param_groups for p in group["params"]), CPU)
 
     # --- schedules ----------------------------------------------------------------------------------------------
 
@@ -334,7 +340,7 @@ class Optimizer(Forecaster):
         return [binding.schedule if binding else None for binding in self._bindings]
 
     @outside_graphs
-    def observe(self, value: float | Tensor, metric: str = "loss") -> None:
+    def observe(self, value: float | Tensor, metric: str = "loss", *, reduce: Reduce = None) -> None:
         """Report a metric, before the next update, to every schedule that listens.
 
         Args:
@@ -342,22 +348,31 @@ class Optimizer(Forecaster):
                 for it.
             metric: Its name, as in ``plateau(metric=...)``. Not ``grad_norm``: every step reports its own before it
                 updates; that of one that is skipped only modifiers like ``guard`` hear of.
+            reduce: Where several processes train together every one must report, and the same value. ``"mean"``: the
+                mean of what they report, one number sent to all; all of them must call then. None: they report the
+                same; numbers and tensors on the CPU are compared now and then, without waiting for each other.
+                ``"own"``: each process trains for itself.
 
         Raises:
             ScheduleError: No schedule listens to ``metric`` (E0209).
-            TypeError, ValueError: ``value`` is no real number; ``metric`` is ``grad_norm``.
-            RuntimeError: Somebody else wrote a value that the schedule governs; a graph is being captured, and
-                ``value`` is no tensor of its device.
+            TypeError, ValueError: ``value`` is no real number; ``metric`` is ``grad_norm``; ``reduce`` is another word.
+            RuntimeError: Another process has reported another value; somebody else wrote a value that the schedule
+                governs; a graph is being captured, and ``value`` is no tensor of its device.
         """
         if metric == GRAD_NORM:
             raise ValueError("grad_norm is reported by the optimizer itself, before every update")
         check_report(value)
+        check_reduce(reduce)
         listening = [binding for binding in self._bindings if binding and metric in binding.schedule.metrics]
         if not listening:
             known = sorted({name for schedule in self.schedules if schedule for name in schedule.metrics})
             hint = f"they listen to: {', '.join(known)}" if known else "they listen to none"
             raise ScheduleError("E0209", f"no schedule of this optimizer listens to `{metric}`", hint=hint)
         self._check_owner()
+        if reduce == "mean":
+            value = mean(value, self._home)
+        elif reduce is None:
+            self._agreement.check(value, metric, self._clock, self.schedules)
         if self._device is None:
             self._take(reported(value), metric, listening)
         else:
@@ -482,6 +497,7 @@ class Optimizer(Forecaster):
         groups = self.param_groups
         for index in indices:
             groups[index].update(settle(groups[index], self._rules.options))
+            groups[index].update(dict.fromkeys(resume.KEYS))
             self._check_group(index, groups[index])
         check_initialised(groups)
         check_parameters(named_parameters(groups))
@@ -579,8 +595,9 @@ class Optimizer(Forecaster):
     def state_dict(self) -> dict[str, Any]:
         """The state in torch's format, the schedules as text and numbers.
 
-        Beside torch's own keys every group has ``schedule``, ``schedule_context``, ``schedule_step``,
-        ``schedule_state``, ``schedule_language``, and ``initial_lr`` if it has a schedule.
+        Beside torch's own keys every group has ``schedule``, ``schedule_context`` and ``schedule_state`` (JSON),
+        ``schedule_step``, ``schedule_language``, and ``initial_lr`` if it has a schedule. In a live group those that
+        this method finds out are None.
         """
         self._settle("state_dict()")
         self._published.remember()
@@ -668,6 +685,7 @@ class Optimizer(Forecaster):
         self._published = Publication([], [])
         self._control = Control(self.neighbours, *state["_control"])
         self._history = History()
+        self._agreement = Agreement()
         self._silence = Silence(self._units, "opt")
         self._unstarted = {self.param_groups[i]["params"][j] for i, j in state["_unstarted"]}
         self._make()

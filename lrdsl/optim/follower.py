@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from lrdsl.optim.adapter import LRScheduler
+from lrdsl.optim.agreement import Reduce
 from lrdsl.optim.compiled import outside_graphs
 from lrdsl.optim.writer import Rate
 from lrdsl.schedule import Schedule
@@ -55,9 +56,9 @@ class Follower(LRScheduler):
     def _look(self) -> None:
         self.last_epoch = self.optimizer._clock  # not `clock`, which waits for a device
 
-    def observe(self, value: float | Tensor, metric: str = "loss") -> None:
+    def observe(self, value: float | Tensor, metric: str = "loss", *, reduce: Reduce = None) -> None:
         """As `Optimizer.observe`."""
-        self.optimizer.observe(value, metric)
+        self.optimizer.observe(value, metric, reduce=reduce)
 
     def sync(self) -> None:
         """As `Optimizer.sync`; then ``last_epoch`` and the rates are exact."""

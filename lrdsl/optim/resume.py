@@ -1,5 +1,6 @@
 """Schedules in checkpoints: text, context and numbers. A program is rebuilt, never loaded."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -17,13 +18,18 @@ Reschedule = bool | Literal["branch"]
 """What loading a checkpoint of another schedule does."""
 
 KEYS = ("schedule_context", "schedule_step", "schedule_state", "schedule_language")
-"""What a group of a state dict has besides the keys of a live group."""
+"""What `save` adds to a group. Live groups have these keys as well, and nothing in them: a checkpoint library that
+takes a state dict apart puts back only what a group already has."""
 _RECORDS = ("observed", "applied", "faults")
 """What ``schedule_state`` holds besides the slots of modifiers."""
 
 
 def save(binding: Binding | None, clock: int) -> dict[str, Any]:
-    """The schedule of one group as plain numbers and strings."""
+    """The schedule of one group as numbers and strings, its records as JSON.
+
+    A dictionary would be taken apart by `torch.distributed.checkpoint`, which loads the entries that a new optimizer
+    has: what was reported in the meantime would be lost, or the checkpoint refused.
+    """
     context: dict[str, float | int] = {}
     state: dict[str, dict[str, float | int]] = {}
     if binding is not None:
@@ -31,7 +37,7 @@ def save(binding: Binding | None, clock: int) -> dict[str, Any]:
         context = schedule["context"] | ({"origin": binding.origin} if binding.origin else {})
         records = (schedule["observed"], binding.applied, binding.faults)
         state = schedule["modifiers"] | {name: dict(record) for name, record in zip(_RECORDS, records, strict=True)}
-    return dict(zip(KEYS, (context, clock, state, LANGUAGE), strict=True))
+    return dict(zip(KEYS, (json.dumps(context), clock, json.dumps(state), LANGUAGE), strict=True))
 
 
 def load_all(
@@ -119,7 +125,7 @@ def _succeed(
 
 
 def _read(group: Mapping[str, Any], clock: int) -> tuple[str | None, dict[str, Any], dict[str, dict[str, Any]]]:
-    text, context, state = group.get("schedule"), group.get("schedule_context"), group.get("schedule_state")
+    text, context, state = group.get("schedule"), *(_opened(group.get(f"schedule_{k}")) for k in ("context", "state"))
     if not (text is None or isinstance(text, str)) or not _is_record(context) or not _is_state(state):
         raise ValueError("expected schedule, schedule_context and schedule_state to be text and numbers")
     if not all(0.0 <= value < math.inf for value in state.get("applied", {}).values()):
@@ -128,6 +134,14 @@ def _read(group: Mapping[str, Any], clock: int) -> tuple[str | None, dict[str, A
         if not 0 <= step <= clock or step != int(step):
             raise ValueError(f"expected a step between 0 and {clock} in the schedule's state, got {step!r}")
     return text, dict(context), {name: dict(record) for name, record in state.items()}
+
+
+def _opened(record: object) -> object:
+    """A record out of its JSON; as it is in a checkpoint of before, which had dictionaries."""
+    try:
+        return json.loads(record) if isinstance(record, str) else record
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_record(value: object) -> TypeGuard[Mapping[str, Any]]:

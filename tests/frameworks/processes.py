@@ -1,10 +1,11 @@
-"""Two processes that talk over gloo: started at the first test that needs them, used by all, never waited for long."""
+"""Two processes that talk over gloo: started at the first test that needs them, and never waited for in vain."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -51,7 +52,7 @@ class Pool:
         self.size = size
         self._gloo = gloo
         self._workers: list[Worker] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="lrdsl-")
+        self._folder = ""
 
     def run(self, function: Callable[..., Any], *args: Any, timeout: float = 120.0) -> list[Any]:
         """Call ``function(*args)`` in every process; gives what they returned, by rank.
@@ -77,7 +78,8 @@ class Pool:
             raise
 
     def _start(self) -> None:
-        meeting = Path(tempfile.mkdtemp(dir=self._folder.name)) / "meeting"
+        self._folder = tempfile.mkdtemp(prefix="lrdsl-")
+        meeting = Path(self._folder) / "meeting"
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
         for rank in range(self.size):
@@ -121,6 +123,8 @@ class Pool:
             worker.process.kill()
         for worker in self._workers:
             worker.process.wait()
+        if self._workers:
+            shutil.rmtree(self._folder)
         self._workers = []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import gc
+import json
 import math
 import weakref
 from collections.abc import Callable, Iterator
@@ -855,7 +856,10 @@ def test_two_reports_before_one_update() -> None:
         for value in (1.0, torch.tensor(2.0), torch.tensor(3.0, dtype=torch.float64), torch.tensor([4])):
             side.observe(value)
     assert ours.param_groups[0]["lr"] == theirs.param_groups[0]["lr"]
-    cuts = [side.state_dict()["param_groups"][0]["schedule_state"]["lr"]["plateau.cuts"] for side in (ours, theirs)]
+    cuts = [
+        json.loads(side.state_dict()["param_groups"][0]["schedule_state"])["lr"]["plateau.cuts"]
+        for side in (ours, theirs)
+    ]
     assert cuts == [3.0, 3.0]
 
 

@@ -5,6 +5,7 @@ The loop has torch's norm, torch's optimizers and torch's `ReduceLROnPlateau`, o
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import pairwise
 from typing import Any
@@ -108,7 +109,7 @@ def test_a_guard_hears_of_skipped_updates(backend: str, why: str) -> None:
     after = optimizer.schedules[0].state_dict()
     told = after["modifiers"]["lr"].items() - before["modifiers"]["lr"].items()
     assert told == {("guard.scale", 0.1)} and after["observed"] == {}
-    assert optimizer.state_dict()["param_groups"][0]["schedule_state"]["lr"]["guard.scale"] == 0.1
+    assert json.loads(optimizer.state_dict()["param_groups"][0]["schedule_state"])["lr"]["guard.scale"] == 0.1
 
     optimizer.found_inf = None
     p.grad = torch.full((4,), 0.5)

@@ -8,6 +8,8 @@ import io
 import json
 import math
 import os
+import signal
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -252,6 +254,47 @@ def test_group_added_later(kind: str, backend: str) -> None:
         optimizer.step()
         assert torch.equal(params[1], held) == (step < 3)
     assert optimizer.clock == 6
+
+
+def _save_until_killed(path: str, size: int) -> None:
+    """Versions 1, 2, 3, ... of a checkpoint, one after the other."""
+    version = 0
+    try:
+        torch.set_num_threads(1)  # threads do not survive a fork
+        while True:
+            version += 1
+            lrdsl.save_atomic({"version": version, "weights": torch.full((size,), float(version))}, path)
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="not run: this system does not fork")
+def test_torn_checkpoint(tmp_path: Path) -> None:
+    """F16: a job that was killed while it saved left half a file, and nothing to go on from.
+
+    https://github.com/Lightning-AI/pytorch-lightning/issues/688,
+    https://github.com/Lightning-AI/pytorch-lightning/issues/19970, https://github.com/rwth-i6/returnn/issues/1444
+    """
+    path, size, random = tmp_path / "last.pt", 500_000, Random(0)
+    torn = 0
+    lrdsl.save_atomic({"version": 0, "weights": torch.zeros(size)}, path)
+    for _ in range(20):
+        writer = os.fork()
+        if not writer:
+            _save_until_killed(str(path), size)
+        while torch.load(path, weights_only=True)["version"] == 0:  # until it writes
+            assert os.waitpid(writer, os.WNOHANG) == (0, 0)
+            time.sleep(0.001)
+        time.sleep(random.uniform(0.0, 0.02))
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+        found = torch.load(path, weights_only=True)
+        assert found["version"] > 0 and torch.equal(found["weights"], torch.full((size,), float(found["version"])))
+        torn += len(list(tmp_path.iterdir())) > 1
+        lrdsl.save_atomic({"version": 0, "weights": torch.zeros(size)}, path)
+        assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
+    assert torn  # some were killed in the middle
 
 
 @pytest.mark.parametrize("backend", STEPS)
