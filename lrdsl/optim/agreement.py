@@ -89,19 +89,29 @@ class Agreement:
         self._counts[metric] += 1
 
     def _compare(self, value: str, metric: str, key: str) -> None:
-        store, rank = distributed.distributed_c10d._get_default_store(), distributed.get_rank()
+        rank = distributed.get_rank()
         mine = f"{rank} {time.time()} {value}"
-        found = store.compare_set(key, "", mine).decode()
-        other, when, theirs = found.split()
-        if found != mine and float(when) < BEGAN:  # torchrun starts processes anew beside a store that stays
-            store.set(key, mine)
-            found, theirs = mine, value
-        if found == mine:
-            self._left.append(key)
-            if len(self._left) > KEPT:
-                store.delete_key(self._left.popleft())
+        try:
+            other, _, theirs = self._leave(key, mine).split()
+        except RuntimeError:
+            return  # a store that cannot do this, or whose process has ended before: nothing to compare with
         if theirs != value:
             raise RuntimeError(
                 f"rank {rank} observes {metric} = {value}, rank {other} observed {theirs}, and their schedules would "
                 f"drift apart: write `observe(x, reduce='mean')`, or reduce='own' if every process trains for itself"
             )
+
+    def _leave(self, key: str, mine: str) -> str:
+        """What whoever came first has left; ours if nobody did."""
+        store = distributed.distributed_c10d._get_default_store()
+        found: str = store.compare_set(key, "", mine).decode()
+        if (
+            found != mine and float(found.split()[1]) < BEGAN
+        ):  # torchrun starts processes anew beside a store that stays
+            store.set(key, mine)
+            found = mine
+        if found == mine:
+            self._left.append(key)
+            if len(self._left) > KEPT:
+                store.delete_key(self._left.popleft())
+        return found

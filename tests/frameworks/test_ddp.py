@@ -259,6 +259,24 @@ def test_reports_of_before_a_restart_are_not_compared(processes: Pool) -> None:
     processes.run(differ_from_before_a_restart)
 
 
+class Gone(distributed.Store):  # type: ignore[misc]
+    """A store that can do nothing, as torch's for a fake process group, or one whose process has ended."""
+
+
+def report_without_a_store() -> list[float]:
+    optimizer, observer = make(False, TEXT)
+    with patch.object(distributed.distributed_c10d, "_get_default_store", Gone):
+        for _ in range(3):
+            optimizer.step()
+            observer.observe(1.0)
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def test_a_store_that_cannot_compare(processes: Pool) -> None:
+    first, second = processes.run(report_without_a_store)
+    assert first == second
+
+
 def pasted() -> tuple[list[float], list[Tensor]]:
     batches = [shares(step)[distributed.get_rank()] for step in range(N)]
     names = paste("ddp.md", model=model(), batches=batches, loss_of=loss)
