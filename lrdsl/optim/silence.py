@@ -50,10 +50,9 @@ class Silence:
 
     def tell(self, clock: int) -> None:
         """Warn of every metric that should have arrived before update ``clock``, and has not."""
-        late = [wait for wait in self._waits if wait[0] <= clock]
-        self._waits = self._waits[len(late) :]
-        self.due = self._waits[0][0] if self._waits else NEVER
-        for _, metric, binding in late:
+        while clock >= self.due:
+            _, metric, binding = self._waits.pop(0)
+            self.due = self._waits[0][0] if self._waits else NEVER
             if binding.schedule.has_heard(metric):
                 continue
             self._said.add(metric)

@@ -141,3 +141,16 @@ def test_beside_any_optimizer() -> None:
     for _ in range(20):
         opt.step()
         later.step()
+
+
+def test_as_an_error_every_metric_is_said() -> None:
+    made = optimizer("hold() | plateau(patience=2) | plateau(patience=2, metric=accuracy)", steps_per_epoch=1)
+    said = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(8):
+            try:
+                made.step()
+            except RuntimeWarning as warning:
+                said.append((made.clock, str(warning).split("`")[1]))
+    assert said == [(4, "loss"), (5, "accuracy")]
