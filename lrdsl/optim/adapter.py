@@ -145,11 +145,13 @@ class LRScheduler(torchs.LRScheduler):
             self._writer.check(metric, name)
             self._agree(metric, name)
         before = self._step_count, self.last_epoch
-        super().step()
+        try:
+            super().step()
+        finally:
+            # None if it was only recorded or refused, several if a device has told of replays.
+            self._step_count = before[0] + self.last_epoch - before[1]
         if metric is not None:
             self._last_lr = self._writer.observe(metric, name, self.last_epoch)
-        # None if it was only recorded, several if a device has told of replays.
-        self._step_count = before[0] + self.last_epoch - before[1]
         if self.last_epoch >= self._silence.due and not self._device:  # where replays may have reported
             self._silence.tell(self.last_epoch)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -236,6 +237,20 @@ def test_an_unusable_rate_holds_the_last_one() -> None:
     for expected in (1 / 1002, 1 / 1002, 1 / 1006):
         scheduler.step()
         assert scheduler.get_lr() == rates(optimizer) == [expected]
+
+
+def test_as_an_error_an_unusable_rate_leaves_all_as_it_was() -> None:
+    optimizer = sgd(1.0)
+    scheduler = lrdsl.LRScheduler(optimizer, "expr(where(step == 1002, 0 - base, base / (1 + step)), n=100000)")
+    scheduler.last_epoch = 1000
+    optimizer.step()
+    scheduler.step()
+    before = scheduler._step_count, scheduler.last_epoch, rates(optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="no usable value at step 1002"):
+            scheduler.step()
+    assert (scheduler._step_count, scheduler.last_epoch, rates(optimizer)) == before
 
 
 # --- metrics --------------------------------------------------------------------------------------------------------
