@@ -136,6 +136,9 @@ class Optimizer(Forecaster):
         """
         if torch.compiler.is_compiling():
             return self._step_outside(closure)
+        return self._step_here(closure)
+
+    def _step_here(self, closure: Callable[[], T] | None) -> T | None:
         try:
             if type(self).step is Optimizer.step and self._is_watched():
                 return self._watched_step(closure)
@@ -149,7 +152,7 @@ class Optimizer(Forecaster):
     # Torch would wrap `step` in a record for its profiler and a loop over hooks, which costs as much as a small step;
     # it is told that this is done, and it is where somebody watches. Torch itself wraps the `step` of a subclass.
     step.hooked = True  # type: ignore[attr-defined]
-    _step_outside = outside_graphs(step)
+    _step_outside = outside_graphs(_step_here)  # not `step`: `torch.export` says that it compiles here, too
 
     def _is_watched(self) -> bool:
         return bool(

@@ -258,6 +258,22 @@ def test_no_break_allowed(what: str) -> None:
     assert optimizer.clock == 0
 
 
+def test_an_export_that_runs_the_step() -> None:
+    class Stepped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(3))
+            self.optimizer = lrdsl.SGD([self.weight], lr=0.1, schedule="linear(4)")
+
+        def forward(self, x: Any) -> Any:
+            self.optimizer.step()  # nothing to do: there is no gradient
+            return x * self.weight
+
+    module = Stepped()
+    torch.export.export(module, (torch.ones(3),), strict=False)
+    assert module.optimizer.clock == 1
+
+
 def test_the_compiler_is_not_loaded_before_it_is_needed() -> None:
     """Torch loads it when the first optimizer is made, and it takes longer than everything else."""
     code = (
