@@ -105,9 +105,8 @@ class Agreement:
         """What whoever came first has left; ours if nobody did."""
         store = distributed.distributed_c10d._get_default_store()
         found: str = store.compare_set(key, "", mine).decode()
-        if (
-            found != mine and float(found.split()[1]) < BEGAN
-        ):  # torchrun starts processes anew beside a store that stays
+        if found != mine and float(found.split()[1]) < BEGAN:
+            # Torchrun starts processes anew beside a store that stays.
             store.set(key, mine)
             found = mine
         if found == mine:
