@@ -6,6 +6,7 @@ import secrets
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
+from stat import S_IMODE
 
 import torch
 
@@ -39,6 +40,8 @@ def save_atomic(obj: object, path: str | os.PathLike[str]) -> None:
     draft, descriptor = _draft(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            with suppress(FileNotFoundError):
+                os.fchmod(descriptor, S_IMODE(target.stat().st_mode))  # who may read it stays
             torch.save(obj, file)
             file.flush()
             os.fsync(descriptor)

@@ -86,3 +86,11 @@ def test_only_abandoned_drafts_of_the_same_file_are_removed(tmp_path: Path) -> N
     assert len(inner[0]) == 5 and {*others, "a[1].pt"} < {*inner[0]}
     assert names(tmp_path) == [*others, "a[1].pt"]
     assert torch.load(tmp_path / "a[1].pt", weights_only=False) == 0
+
+
+def test_who_may_read_it_stays(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    lrdsl.save_atomic({"n": 1}, path)
+    path.chmod(0o600)
+    lrdsl.save_atomic({"n": 2}, path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and torch.load(path) == {"n": 2}
