@@ -640,6 +640,7 @@ class Optimizer(Forecaster):
             self._reschedule,
         )
         loaded.install(self.param_groups, self.state, self._stepper.counts)
+        self.param_groups = list(self.param_groups)  # another one, as torch's: whoever wrote there before can see it
         self._clock = loaded.largest_step if clock is None else clock
         self._bindings, self._published = bindings, Publication([], [])
         self._history.clear()

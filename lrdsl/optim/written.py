@@ -24,17 +24,17 @@ class Written:
 
     def __init__(self, clock: int, groups: Sequence[Group], cells: Sequence[Cell], values: Sequence[float]) -> None:
         self._clock, self._cells, self._values = clock, cells, values
-        self._groups = list(groups)
+        self._groups = groups
         self._entries = [cell.find(groups) for cell in cells]
         self._versions = _versions(self._entries)
 
     def is_of(self, clock: int, groups: Sequence[Group]) -> bool:
         """Whether it is known what these groups should hold.
 
-        It is not after a load of the optimizer, which makes new groups, nor after somebody moved the clock, as the
+        It is not after a load of the optimizer, which makes a new list, nor after somebody moved the clock, as the
         constructor of a ``SequentialLR`` does.
         """
-        return clock == self._clock and all(map(is_, groups, self._groups))
+        return clock == self._clock and groups is self._groups
 
     def disturbed(self) -> tuple[Cell, float, Any] | None:
         """The first cell that somebody else wrote another value to: what was written, and what stands there."""

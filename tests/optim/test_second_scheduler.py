@@ -344,3 +344,18 @@ def test_a_shared_tensor_is_one_tensor() -> None:
     run(optimizer, scheduler, 3)
     rate.fill_(0.25)
     refused(optimizer, scheduler)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, lrdsl.SGD])
+def test_only_the_optimizer_is_loaded(kind: Any, base: Any) -> None:
+    # Weights and moments of an old run, another schedule from its start: nobody else writes.
+    old = kind(parameters([(3,)]), lr=base)
+    run(old, lrdsl.LRScheduler(old, TEXT), 3)
+    optimizer = kind(parameters([(3,)]), lr=torch.tensor(0.5) if isinstance(base, torch.Tensor) else base)
+    scheduler = lrdsl.LRScheduler(optimizer, "warmup(4) >> linear(8)")
+    optimizer.load_state_dict(through_a_file(old.state_dict()))
+    run(optimizer, scheduler, 2)
+    assert [float(optimizer.param_groups[0]["lr"]), scheduler.last_epoch] == [0.25, 2]
+    optimizer.param_groups[0]["lr"] = 0.1
+    with pytest.raises(RuntimeError, match="another scheduler"):
+        scheduler.step()
