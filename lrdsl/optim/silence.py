@@ -37,14 +37,15 @@ class Silence:
 
     def listen(self, bindings: Iterable[Binding | None], clock: int) -> None:
         """Watch over these schedules from update ``clock`` on. What was said is not said again."""
+        bound = [binding for binding in bindings if binding]
+        settled = {GRAD_NORM, *self._said} | {m for b in bound for m in b.schedule.metrics if b.schedule.has_heard(m)}
         waits: dict[str, tuple[int, str, Binding]] = {}
-        for binding in bindings:
-            for metric in binding.schedule.metrics if binding else ():
-                if binding is None or metric in waits or metric in self._said or metric == GRAD_NORM:
+        for binding in bound:
+            for metric in binding.schedule.metrics:
+                if metric in settled or metric in waits:
                     continue
-                if not binding.schedule.has_heard(metric):
-                    when = self._deadline(binding.schedule, metric, clock - binding.origin)
-                    waits[metric] = when + binding.origin, metric, binding
+                when = self._deadline(binding.schedule, metric, clock - binding.origin)
+                waits[metric] = when + binding.origin, metric, binding
         self._waits = sorted(waits.values(), key=lambda wait: wait[0])
         self.due = self._waits[0][0] if self._waits else NEVER
 

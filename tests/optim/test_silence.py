@@ -102,6 +102,13 @@ def test_said_once_whatever_happens_to_the_groups() -> None:
     assert warned_at(copy.deepcopy(made), 20) == [30], "a copy is another optimizer"
 
 
+def test_a_group_that_came_after_the_report() -> None:
+    made = optimizer(ENDLESS, steps_per_epoch=1)
+    made.observe(1.0)
+    made.add_param_group({"params": [torch.nn.Parameter(torch.zeros(2))]})
+    assert warned_at(made, 20) == []
+
+
 @pytest.mark.parametrize("backend", STEPS)
 def test_the_sentence_points_at_the_step(backend: str) -> None:
     made = optimizer("hold() | plateau(metric=accuracy, patience=0)", steps_per_epoch=1, backend=backend)
