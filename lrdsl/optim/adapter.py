@@ -245,7 +245,8 @@ class LRScheduler(torchs.LRScheduler):
         check_switch("reschedule", reschedule)
         epoch, count, in_force, groups = _read(state_dict, len(self._bindings))
         own = self._bind(self.optimizer)
-        _, loaded = resume.load_all(groups, own, self._targets, reschedule)
+        hint = "load_state_dict(..., reschedule=True) runs the new text from the saved step"
+        _, loaded = resume.load_all(groups, own, self._targets, reschedule, hint)
         bindings = [binding for binding in loaded if binding]  # all of them, since every group has one of its own
         self._writer = self._writer.succeed(bindings)
         self._bindings = bindings
@@ -335,7 +336,13 @@ def _read(state: object, n_groups: int) -> tuple[int, int, bool, Sequence[Mappin
         ValueError: It is malformed.
     """
     if not isinstance(state, Mapping) or set(state) != {*KEYS}:
-        raise ValueError(f"expected the state of an lrdsl.LRScheduler, with the keys {', '.join(KEYS)}")
+        message = f"expected the state of an lrdsl.LRScheduler, with the keys {', '.join(KEYS)}"
+        theirs = state.get("last_epoch") if isinstance(state, Mapping) and "groups" not in state else None
+        if isinstance(theirs, int):
+            message += (
+                f"; after another scheduler load the optimizer's state, then make this one, last_epoch={theirs - 1}"
+            )
+        raise ValueError(message)
     epoch, count, in_force, groups = (state[key] for key in KEYS)
     for name, value, least in (("last_epoch", epoch, -1), ("_step_count", count, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**53:
