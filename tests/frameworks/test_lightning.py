@@ -368,6 +368,12 @@ def test_nobody_listens(way: str, tmp_path: Path) -> None:
     assert type(caught.value).__name__ == "MisconfigurationException"
 
 
+def test_a_monitor_belongs_to_the_callback() -> None:
+    optimizer = torch.optim.SGD(network().parameters(), lr=LR)
+    with pytest.raises(TypeError, match=r"^config takes no monitor: give the Trainer MetricCallback\('val_loss'\)"):
+        ours.config(optimizer, PLATEAU, monitor="val_loss")
+
+
 def test_a_metric_that_is_not_logged(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"^accuracy was not logged: write self.log\('accuracy', ...\)$"):
         trainer(tmp_path, ours.MetricCallback("accuracy")).fit(Module(alone(PLATEAU)), datamodule=Data())
