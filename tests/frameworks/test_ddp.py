@@ -170,7 +170,7 @@ def observe_means(adapter: bool, backend: str) -> list[dict[str, float]]:
     return kept
 
 
-@pytest.mark.works("DDP", "one metric for all: observe(x, reduce='mean')")
+@pytest.mark.works("DDP", "`observe(x, reduce='mean')`: one metric for all")
 @pytest.mark.parametrize(("adapter", "backend"), [(True, "python"), *((False, backend) for backend in ("python",))])
 def test_the_mean_is_observed(adapter: bool, backend: str, processes: Pool) -> None:
     means = [1.5, 0.0, -1.5, -9.0]
@@ -216,7 +216,7 @@ def differ(adapter: bool, at: int, by: str) -> str:
     return said
 
 
-@pytest.mark.works("DDP", "a word if the processes observe different values")
+@pytest.mark.works("DDP", "an error if the processes observe different values")
 @pytest.mark.parametrize(
     ("adapter", "at", "by"),
     [(False, 0, "observe"), (False, 3, "observe"), (False, 32, "observe"), (True, 0, "observe"), (True, 2, "step")],
@@ -289,7 +289,7 @@ def pasted() -> tuple[list[float], list[Tensor]]:
     return list(names["optimizer"].lr_history()["lr"]), [p.detach().clone() for p in names["model"].parameters()]
 
 
-@pytest.mark.works("DDP", "the block of its page")
+@pytest.mark.works("DDP", "the lines of its page")
 def test_page(processes: Pool) -> None:
     rates = list(lrdsl.compile("warmup(500) >> cosine(10000, to=0.1x)", base_lr=3e-4).lrs(range(N)))
     (ours, weights), (theirs, others) = processes.run(pasted)

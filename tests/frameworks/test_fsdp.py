@@ -129,7 +129,7 @@ def clip_and_count(backend: str) -> tuple[list[dict[str, int]], list[int]]:
     return counts, numbers
 
 
-@pytest.mark.works("FSDP2", "max_grad_norm by one all-reduced number")
+@pytest.mark.works("FSDP2", "`max_grad_norm` by one all-reduced number")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_clipping_sends_one_number(backend: str, processes: Pool) -> None:
     for counts, numbers in processes.run(clip_and_count, backend):
@@ -168,7 +168,7 @@ def pasted() -> list[float]:
     return list(names["optimizer"].lr_history()["lr"])
 
 
-@pytest.mark.works("FSDP2", "the block of its page")
+@pytest.mark.works("FSDP2", "the lines of its page")
 def test_page(processes: Pool) -> None:
     rates = lrdsl.compile("warmup(500) >> cosine(10000, to=0.1x)", base_lr=3e-4).lrs(range(STEPS))
     assert processes.run(pasted) == [list(rates)] * 2
