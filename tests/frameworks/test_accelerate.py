@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import lrdsl
 from tests.frameworks.installed import need
@@ -308,6 +308,25 @@ def pasted(index: int, gradient_accumulation_steps: int) -> list[float]:
     finally:
         handle.remove()
     return used
+
+
+def planned_and_made(index: int) -> list[tuple[int, int]]:
+    """Updates that a block of the page plans for a few batches, and how many there were."""
+    found = []
+    for batches in (5, 7, 8):
+        ready = accelerator(gradient_accumulation_steps=2)
+        given = {"accelerator": ready, "model": tiny(), "loss_of": torch.nn.functional.mse_loss}
+        names = paste("accelerate.md", index, **given, loader=DataLoader(Subset(data(), range(batches))))
+        made = names["opt"].optimizer.state[next(names["model"].parameters())]["step"]
+        found.append((names["updates"], int(made)))
+    return found
+
+
+@pytest.mark.works("Accelerate", "the lines of its page")
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_page_plans_the_updates_that_are_made(index: int, processes: Pool) -> None:
+    assert planned_and_made(index) == [(3, 3), (4, 4), (4, 4)]
+    assert processes.run(planned_and_made, index) == [[(2, 2), (2, 2), (2, 2)]] * 2
 
 
 PLANNED = [lrdsl.compile("warmup(3%) >> cosine(rest)", base_lr=3e-4, total_steps=STEPS).lr(i) for i in range(STEPS)]
