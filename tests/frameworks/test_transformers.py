@@ -254,9 +254,10 @@ def test_another_text_on_resume_is_one_error(way: str, tmp_path: Path) -> None:
     assert caught.value.code == "E0802"
 
 
-def test_another_text_on_resume_that_is_meant(tmp_path: Path) -> None:
-    trainer(tmp_path, "mixin", save_strategy="steps", save_steps=6).train()
-    other = trainer(tmp_path, "mixin", "linear(rest)", optimizer={"reschedule": True})
+@pytest.mark.parametrize("way", ["mixin", "mixin and adapter"])
+def test_another_text_on_resume_that_is_meant(way: str, tmp_path: Path) -> None:
+    trainer(tmp_path, way, save_strategy="steps", save_steps=6).train()
+    other = trainer(tmp_path, way, "linear(rest)", optimizer={"reschedule": True})
     other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
     line = lrdsl.compile("linear(rest)", base_lr=LR, total_steps=STEPS)
     assert logged(other) == [*CURVE[:6], *(line.lr(step) for step in range(6, STEPS))]

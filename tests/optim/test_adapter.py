@@ -380,10 +380,15 @@ def test_another_schedule() -> None:
     with pytest.raises(lrdsl.ScheduleError, match="a different one") as caught:
         other.load_state_dict(saved)
     assert caught.value.code == "E0802" and other.state_dict() == before and rates(fresh)[0] == 0.5
-    assert str(caught.value).endswith("(load_state_dict(..., reschedule=True) runs the new text from the saved step)")
+    assert str(caught.value).endswith(
+        "(make the scheduler with reschedule=True to run the new text from the saved step)"
+    )
     other.load_state_dict(saved, reschedule=True)
     assert other.last_epoch == 7 and other.get_last_lr() == [other.schedules[0].lr(7), other.schedules[1].lr(7)]
     assert rates(fresh)[0] == other.schedules[0].lr(7)
+    willing = lrdsl.LRScheduler(adamw("hold()")[0], "linear(10)", reschedule=True)
+    willing.load_state_dict(saved)
+    assert willing.state_dict() == other.state_dict()
     changed = torch.optim.SGD(parameters([(3,)]), lr=0.5, weight_decay=0.3)
     plain = torch.optim.SGD(parameters([(3,)]), lr=0.5)
     lrdsl.LRScheduler(changed, "linear(10)").load_state_dict(lrdsl.LRScheduler(plain, "linear(10)").state_dict())
