@@ -322,7 +322,6 @@ def planned_and_made(index: int) -> list[tuple[int, int]]:
     return found
 
 
-@pytest.mark.works("Accelerate", "the lines of its page")
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_page_plans_the_updates_that_are_made(index: int, processes: Pool) -> None:
     assert planned_and_made(index) == [(3, 3), (4, 4), (4, 4)]
@@ -332,7 +331,6 @@ def test_the_page_plans_the_updates_that_are_made(index: int, processes: Pool) -
 PLANNED = [lrdsl.compile("warmup(3%) >> cosine(rest)", base_lr=3e-4, total_steps=STEPS).lr(i) for i in range(STEPS)]
 
 
-@pytest.mark.works("Accelerate", "the lines of its page")
 @pytest.mark.parametrize("index", [0, 1])
 def test_what_the_page_says_to_paste(index: int, processes: Pool) -> None:
     assert pasted(index, 2) == PLANNED

@@ -476,7 +476,6 @@ def test_two_processes(way: str, processes: Pool, tmp_path: Path) -> None:
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.works("Transformers", "the lines of its page")
 @pytest.mark.parametrize("index", range(3))
 def test_what_the_page_says_to_paste(index: int, tmp_path: Path) -> None:
     args = options(tmp_path, eval_strategy="steps", eval_steps=3)

@@ -142,7 +142,6 @@ def test_an_accuracy_reaches_the_plateau(tmp_path: Path) -> None:
     assert logged(run) == [1e-2] * 8 + [5e-3] * 3
 
 
-@pytest.mark.works("TRL", "the lines of its page")
 def test_what_the_page_says_to_paste(tmp_path: Path) -> None:
     args = options(tmp_path, eval_strategy="steps", eval_steps=3)
     given = {"model": tiny(), "args": args, "train_set": lines(), "valid_set": lines(4), "tokenizer": tokenizer()}
