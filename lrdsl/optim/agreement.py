@@ -85,7 +85,7 @@ class Agreement:
             _namesakes[texts] += 1
         count = self._counts[metric]
         if (count < OFTEN or count % OFTEN == 0) and (not isinstance(value, Tensor) or value.device == CPU):
-            self._compare(repr(reported(value)), metric, f"{self._name}/{metric}/{clock}/{count}")
+            self._compare(repr(reported(value) + 0.0), metric, f"{self._name}/{metric}/{clock}/{count}")
         self._counts[metric] += 1
 
     def _compare(self, value: str, metric: str, key: str) -> None:

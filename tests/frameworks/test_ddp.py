@@ -228,6 +228,15 @@ def test_processes_differ(adapter: bool, at: int, by: str, processes: Pool) -> N
     ]
 
 
+def zeros() -> None:
+    _, observer = make(False, "hold() | plateau(patience=76)")
+    observer.observe(-0.0 if distributed.get_rank() else 0)
+
+
+def test_zeros_of_either_sign_are_the_same(processes: Pool) -> None:
+    processes.run(zeros)
+
+
 def only_one_observes() -> int:
     """Whoever does not report is not waited for; gives what is left in the store."""
     optimizer, observer = make(False, "hold() | plateau(patience=77)")
