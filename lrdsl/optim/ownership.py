@@ -220,7 +220,7 @@ class Publication:
         self.values[:] = array("d", values)
 
     def owner(self, param_groups: list[Group]) -> Owner:
-        """Whose values stand in the groups now."""
+        """Whose values stand in the groups now; those of before a report, put back, are replaced."""
         if param_groups is not self._groups:
             self._groups, self._native = param_groups, None
         if self._unwritten() and self._native is not None and self._native.same():
