@@ -54,7 +54,7 @@ def test_every_stack_is_shown() -> None:
 @pytest.mark.parametrize("page", NAMES)
 def test_what_a_page_says_to_paste_is_run(page: str) -> None:
     assert block(page)
-    assert re.search(rf'paste\(\s*"{page}"', TESTS)
+    assert re.search(rf'(paste|block)\(\s*"{page}"', TESTS)
 
 
 @pytest.mark.parametrize("page", NAMES)

@@ -27,7 +27,6 @@ from accelerate.utils.fsdp_utils import fsdp2_switch_optimizer_parameters  # noq
 
 from tests.frameworks.accelerated import join, leave  # noqa: E402
 
-works = pytest.mark.works
 STEPS = 12
 LR = 1e-2
 TEXT = "warmup(3) >> cosine(9, to=1e-3)"
@@ -143,7 +142,7 @@ def the_world_as_it_was() -> Iterator[None]:
 # --- one process ----------------------------------------------------------------------------------------------------
 
 
-@works("Accelerate", "1 process: the same curve, accumulation too")
+@pytest.mark.works("Accelerate", "1 process: the same curve, accumulation too")
 @pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("accumulated", [1, 2])
 @pytest.mark.parametrize("way", [*OURS, *ADAPTER, "prepared"])
@@ -157,7 +156,7 @@ def test_the_same_curve_in_every_way(way: str, accumulated: int, tensor: bool) -
         assert run.scheduler.get_last_lr() == CURVE[STEPS : STEPS + 1]
 
 
-@works("Accelerate", "1 process: the weights of a bare loop, 0 difference")
+@pytest.mark.works("Accelerate", "1 process: the weights of a bare loop, 0 difference")
 @pytest.mark.parametrize("way", [*OURS, *ADAPTER, "prepared"])
 def test_the_weights_are_those_of_a_bare_loop(way: str) -> None:
     assert equal(Run(way).train().weights(), bare(way))
@@ -173,7 +172,7 @@ def test_a_report_reaches_the_plateau() -> None:
     assert run.used == run.shown == [LR] * 8 + [LR / 2] * 4
 
 
-@works("Accelerate", "save_state and load_state, 0 difference")
+@pytest.mark.works("Accelerate", "save_state and load_state, 0 difference")
 @pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("way", ["alone", "as_scheduler", "prepared"])
 def test_a_run_that_is_loaded_continues_as_if_nothing_had_happened(way: str, tensor: bool, tmp_path: Path) -> None:
@@ -205,7 +204,7 @@ def cut_and_continued(way: str, tensor: bool, folder: Path) -> bool:
     return resumed.used == whole.used[6:] and equal(resumed.weights(), whole.weights())
 
 
-@works("Accelerate", "an update skipped for overflow does not move the clock")
+@pytest.mark.works("Accelerate", "an update skipped for overflow does not move the clock")
 def test_an_overflow_is_no_update() -> None:
     accelerator()
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
@@ -260,7 +259,7 @@ def rates_and_weights(way: str, accumulated: int) -> Any:
     return run.used, run.shown, [p.tolist() for p in run.weights()]
 
 
-@works("Accelerate", "2 processes: the same curve, accumulation too")
+@pytest.mark.works("Accelerate", "2 processes: the same curve, accumulation too")
 @pytest.mark.parametrize("accumulated", [1, 2])
 @pytest.mark.parametrize("way", [*OURS, *ADAPTER])
 def test_two_processes_the_same_curve(way: str, accumulated: int, processes: Pool) -> None:
@@ -273,7 +272,7 @@ def test_two_processes_the_same_curve(way: str, accumulated: int, processes: Poo
             torch.testing.assert_close(torch.tensor(mine), alone, rtol=1e-5, atol=1e-6)
 
 
-@works("Accelerate", "2 processes: an adapter that is prepared runs twice as fast")
+@pytest.mark.works("Accelerate", "2 processes: an adapter that is prepared runs twice as fast")
 def test_two_processes_step_a_prepared_adapter_twice(processes: Pool) -> None:
     for used, _, _ in processes.run(rates_and_weights, "prepared", 1):
         assert used == CURVE[: 2 * STEPS : 2]
@@ -283,7 +282,7 @@ def two_cut_and_continued(way: str, folder: Path) -> bool:
     return cut_and_continued(way, False, folder)
 
 
-@works("Accelerate", "save_state and load_state, 0 difference")
+@pytest.mark.works("Accelerate", "save_state and load_state, 0 difference")
 @pytest.mark.parametrize("way", OURS)
 def test_two_processes_continue(way: str, processes: Pool, tmp_path: Path) -> None:
     assert processes.run(two_cut_and_continued, way, tmp_path) == [True, True]
@@ -314,7 +313,6 @@ def pasted(index: int, gradient_accumulation_steps: int) -> list[float]:
 PLANNED = [lrdsl.compile("warmup(3%) >> cosine(rest)", base_lr=3e-4, total_steps=STEPS).lr(i) for i in range(STEPS)]
 
 
-@works("Accelerate", "what its page says to paste")
 @pytest.mark.parametrize("index", [0, 1])
 def test_what_the_page_says_to_paste(index: int, processes: Pool) -> None:
     assert pasted(index, 2) == PLANNED

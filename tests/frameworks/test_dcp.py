@@ -202,6 +202,5 @@ def pasted(folder: Path) -> None:
     assert_same(found(other, fresh), expected)
 
 
-@pytest.mark.works("Distributed Checkpoint", "the block of its page")
 def test_page(processes: Pool, tmp_path: Path) -> None:
     processes.run(pasted, tmp_path)

@@ -292,7 +292,6 @@ def pasted() -> tuple[list[float], list[Tensor]]:
     return list(names["optimizer"].lr_history()["lr"]), [p.detach().clone() for p in names["model"].parameters()]
 
 
-@pytest.mark.works("DDP", "the block of its page")
 def test_page(processes: Pool) -> None:
     rates = list(lrdsl.compile("warmup(500) >> cosine(10000, to=0.1x)", base_lr=3e-4).lrs(range(N)))
     (ours, weights), (theirs, others) = processes.run(pasted)

@@ -80,7 +80,7 @@ def test_under_a_rehearsal(kind: str, backend: str) -> None:
     assert prints[0] == prints[1]
 
 
-@pytest.mark.works("DeepSpeed", "the block of its page: set_clock(0) (stand-in)")
+@pytest.mark.works("DeepSpeed", "set_clock(0) after its first step (stand-in)")
 def test_page() -> None:
     names = paste("deepspeed.md", model=model(), batches=batches(), loss_of=loss, initialize=Engine)
     optimizer = names["optimizer"]

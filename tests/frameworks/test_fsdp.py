@@ -195,7 +195,6 @@ def pasted() -> list[float]:
     return list(names["optimizer"].lr_history()["lr"])
 
 
-@pytest.mark.works("FSDP2", "the block of its page")
 def test_page(processes: Pool) -> None:
     rates = lrdsl.compile("warmup(500) >> cosine(10000, to=0.1x)", base_lr=3e-4).lrs(range(STEPS))
     assert processes.run(pasted) == [list(rates)] * 2

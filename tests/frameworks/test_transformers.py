@@ -30,7 +30,6 @@ from transformers.optimization import GreedyLR  # noqa: E402
 from lrdsl.integrations.hf import MetricCallback, ScheduleMixin  # noqa: E402
 from tests.frameworks.accelerated import join, leave  # noqa: E402
 
-works = pytest.mark.works
 ROOT = Path(__file__).parents[2]
 STEPS = 12
 LR = 1e-2
@@ -146,7 +145,7 @@ def same(left: Any, right: Any) -> bool:
 # --- rates ----------------------------------------------------------------------------------------------------------
 
 
-@works("Transformers", "logged rates are the rates used")
+@pytest.mark.works("Transformers", "logged rates are the rates used")
 @pytest.mark.parametrize(("kind", "accumulated"), [("float", 1), ("float", 2), ("tensor", 1)])
 @pytest.mark.parametrize("way", WAYS)
 def test_the_logged_rate_is_the_rate_used(way: str, kind: str, accumulated: int, tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_the_logged_rate_is_the_rate_used(way: str, kind: str, accumulated: int,
         assert inner(run).lr_history()["lr"].tolist()[:: len(inner(run).param_groups)] == CURVE
 
 
-@works("Transformers", "the same weights as a loop without it")
+@pytest.mark.works("Transformers", "the same weights as a loop without it")
 @pytest.mark.parametrize("way", WAYS)
 def test_the_run_is_that_of_a_bare_loop(way: str, tmp_path: Path) -> None:
     run = trainer(tmp_path, way, train_sampling_strategy="sequential", max_grad_norm=0.0)
@@ -203,7 +202,7 @@ def all_of(run: Any) -> list[Any]:
     return [weights(run), run.optimizer.state_dict(), scheduler, run.lr_scheduler.get_last_lr(), logged(run)]
 
 
-@works("Transformers", "resume from a checkpoint, 0 difference")
+@pytest.mark.works("Transformers", "resume from a checkpoint, 0 difference")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_killed_run_continues_as_if_nothing_had_happened(way: str, tmp_path: Path) -> None:
     whole = noticed(way, tmp_path / "whole")
@@ -225,7 +224,7 @@ def cut_by_a_signal(folder: str) -> None:
 
 
 @pytest.mark.slow
-@works("Transformers", "resume from a checkpoint, 0 difference")
+@pytest.mark.works("Transformers", "resume from a checkpoint, 0 difference")
 def test_a_run_that_was_killed_with_its_process_continues(tmp_path: Path) -> None:
     code = f"from {__name__} import cut_by_a_signal; cut_by_a_signal({str(tmp_path / 'cut')!r})"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -236,7 +235,7 @@ def test_a_run_that_was_killed_with_its_process_continues(tmp_path: Path) -> Non
     assert same(all_of(resumed), all_of(whole))
 
 
-@works("Transformers", "checkpoints load with weights_only=True")
+@pytest.mark.works("Transformers", "checkpoints load with weights_only=True")
 @pytest.mark.parametrize("way", WAYS)
 def test_checkpoints_are_plain(way: str, tmp_path: Path) -> None:
     run = noticed(way, tmp_path, max_steps=3)
@@ -245,7 +244,7 @@ def test_checkpoints_are_plain(way: str, tmp_path: Path) -> None:
         assert same(torch.load(tmp_path / "checkpoint-3" / file, weights_only=True), owner.state_dict())
 
 
-@works("Transformers", "a changed text on resume is an error")
+@pytest.mark.works("Transformers", "a changed text on resume is an error")
 @pytest.mark.parametrize("way", WAYS)
 def test_another_text_on_resume_is_one_error(way: str, tmp_path: Path) -> None:
     trainer(tmp_path, way, save_strategy="steps", save_steps=6).train()
@@ -263,7 +262,7 @@ def test_another_text_on_resume_that_is_meant(tmp_path: Path) -> None:
     assert logged(other) == [*CURVE[:6], *(line.lr(step) for step in range(6, STEPS))]
 
 
-@works("Transformers", "a longer run resumes")
+@pytest.mark.works("Transformers", "a longer run resumes")
 @pytest.mark.parametrize("way", ["mixin", "mixin and adapter"])
 def test_a_text_that_does_not_speak_of_the_length_goes_on_in_a_longer_run(way: str, tmp_path: Path) -> None:
     text = "warmup(3) >> cosine(30)"
@@ -278,7 +277,7 @@ def test_a_text_that_does_not_speak_of_the_length_goes_on_in_a_longer_run(way: s
 # --- evaluations ----------------------------------------------------------------------------------------------------
 
 
-@works("Transformers", "an evaluation metric reaches the plateau")
+@pytest.mark.works("Transformers", "an evaluation metric reaches the plateau")
 @pytest.mark.parametrize("way", WAYS)
 def test_two_evaluations_one_cut(way: str, tmp_path: Path) -> None:
     text = "hold() | plateau(metric=perplexity, patience=0, factor=0.5, threshold=1)"
@@ -333,7 +332,7 @@ def test_a_metric_that_nothing_listens_to(way: str, text: str, hint: str, tmp_pa
     assert same(weights(run), before)
 
 
-@works("Transformers", "a plateau that hears nothing is said once")
+@pytest.mark.works("Transformers", "a plateau that hears nothing is said once")
 @pytest.mark.parametrize("way", ["optimizer", "mixin"])
 def test_without_the_callback_a_plateau_hears_nothing(way: str, tmp_path: Path) -> None:
     run = trainer(tmp_path, way, "hold() | plateau(patience=2)")
@@ -347,7 +346,7 @@ def test_without_the_callback_a_plateau_hears_nothing(way: str, tmp_path: Path) 
 # --- what else there is -----------------------------------------------------------------------------------------------
 
 
-@works("Transformers", "a second scheduler is an error")
+@pytest.mark.works("Transformers", "a second scheduler is an error")
 @pytest.mark.parametrize("kind", ["float", "tensor"])
 @pytest.mark.parametrize(("text", "differs"), [(TEXT, 0), ("linear(12) ", None), ("hold(4) >> linear(8)", 1)])
 def test_without_a_scheduler_the_trainer_attaches_its_own(
@@ -377,7 +376,7 @@ def test_without_a_scheduler_the_trainer_attaches_its_own(
     assert same(weights(run), before[-1])
 
 
-@works("Transformers", "the mixin attaches no second scheduler")
+@pytest.mark.works("Transformers", "the mixin attaches no second scheduler")
 def test_the_mixin_needs_no_scheduler_beside_an_optimizer_of_ours(tmp_path: Path) -> None:
     model = tiny()
     opt = lrdsl.AdamW(model.parameters(), lr=LR, schedule=TEXT, total_steps=STEPS)
@@ -433,7 +432,7 @@ def test_it_is_no_scheduler_that_the_trainer_treats_apart(way: str, tmp_path: Pa
     assert run.lr_scheduler.last_epoch == STEPS  # stepped after every update, with or without evaluations
 
 
-@works("Transformers", "max_grad_norm of either")
+@pytest.mark.works("Transformers", "max_grad_norm of either")
 def test_clipping_by_the_trainer_or_by_the_optimizer(tmp_path: Path) -> None:
     def run(theirs: float, ours: float | None) -> Any:
         model = tiny()
@@ -465,7 +464,7 @@ def of_two(way: str, folder: str) -> Any:
         leave()
 
 
-@works("Transformers", "2 processes: one curve, cuts included")
+@pytest.mark.works("Transformers", "2 processes: one curve, cuts included")
 @pytest.mark.parametrize("way", WAYS)
 def test_two_processes(way: str, processes: Pool, tmp_path: Path) -> None:
     (rates, first), (theirs, second) = processes.run(of_two, way, str(tmp_path))
@@ -476,7 +475,6 @@ def test_two_processes(way: str, processes: Pool, tmp_path: Path) -> None:
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
-@works("Transformers", "what its page says to paste")
 @pytest.mark.parametrize("index", range(3))
 def test_what_the_page_says_to_paste(index: int, tmp_path: Path) -> None:
     args = options(tmp_path, eval_strategy="steps", eval_steps=3)

@@ -26,7 +26,6 @@ from trl import RewardConfig, RewardTrainer, SFTConfig, SFTTrainer  # noqa: E402
 
 from lrdsl.integrations.hf import MetricCallback, ScheduleMixin  # noqa: E402
 
-works = pytest.mark.works
 STEPS = 12
 WORDS = ["<eos>", "<pad>", "<unk>", "the", "rate", "falls", "and", "so", "does", "a", "loss", "of", "words"]
 
@@ -85,7 +84,7 @@ def logged(run: Any) -> list[float]:
     return [row["learning_rate"] for row in run.state.log_history if "learning_rate" in row]
 
 
-@works("TRL", "SFT with the mixin: logged rates are the rates used")
+@pytest.mark.works("TRL", "SFT with the mixin: logged rates are the rates used")
 def test_sft_runs_the_schedule(tmp_path: Path) -> None:
     text = "warmup(25%) >> cosine(rest)"
     run = trained(tmp_path, text)
@@ -96,7 +95,7 @@ def test_sft_runs_the_schedule(tmp_path: Path) -> None:
     assert logged(run) == expected == opt.lr_history()["lr"].tolist()[:: len(opt.param_groups)]
 
 
-@works("TRL", "SFT with the mixin: evaluation, plateau and resume")
+@pytest.mark.works("TRL", "SFT with the mixin: evaluation, plateau and resume")
 def test_sft_resumes_with_its_cuts(tmp_path: Path) -> None:
     text = "hold() | plateau(patience=0, factor=0.5, threshold=1)"
     every = {"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "steps", "save_steps": 6}
@@ -111,7 +110,7 @@ def test_sft_resumes_with_its_cuts(tmp_path: Path) -> None:
         assert torch.equal(left, right)
 
 
-@works("TRL", "Reward with the mixin: logged rates are the rates used")
+@pytest.mark.works("TRL", "Reward with the mixin: logged rates are the rates used")
 def test_reward_runs_the_schedule(tmp_path: Path) -> None:
     run = ScheduledReward(
         model=tiny(GPT2ForSequenceClassification, num_labels=1),
@@ -127,7 +126,7 @@ def test_reward_runs_the_schedule(tmp_path: Path) -> None:
     assert logged(run) == expected == opt.lr_history()["lr"].tolist()[:: len(opt.param_groups)]
 
 
-@works("TRL", "a metric of its own reaches the plateau")
+@pytest.mark.works("TRL", "a metric of its own reaches the plateau")
 def test_an_accuracy_reaches_the_plateau(tmp_path: Path) -> None:
     text = "hold() | plateau(metric=accuracy, mode=max, patience=0, factor=0.5, threshold=9)"
     run = ScheduledSFT(
@@ -143,7 +142,6 @@ def test_an_accuracy_reaches_the_plateau(tmp_path: Path) -> None:
     assert logged(run) == [1e-2] * 8 + [5e-3] * 3
 
 
-@works("TRL", "what its page says to paste")
 def test_what_the_page_says_to_paste(tmp_path: Path) -> None:
     args = options(tmp_path, eval_strategy="steps", eval_steps=3)
     given = {"model": tiny(), "args": args, "train_set": lines(), "valid_set": lines(4), "tokenizer": tokenizer()}

@@ -87,7 +87,6 @@ def pasted() -> tuple[list[float], list[Tensor]]:
     return list(names["optimizer"].optim.lr_history()["lr"]), weights(net)
 
 
-@pytest.mark.works("ZeroRedundancyOptimizer", "the block of its page")
 def test_page(processes: Pool) -> None:
     rates = list(lrdsl.compile("warmup(500)", base_lr=3e-4).lrs(range(6)))
     (ours, mine), (theirs, others) = processes.run(pasted)
