@@ -67,10 +67,11 @@ def test_links_lead_to_pages_and_from_them(page: str) -> None:
 def test_rows_are_read_from_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = "@pytest.mark.works"
     (tmp_path / "test_a.py").write_text(
-        f"import missing\n{mark}('Optuna', 'b')\n{mark}('DDP', 'c')\ndef f(): ...\n{mark}('Optuna', 'a')\ndef g(): ..."
+        f"import missing\n{mark}('Optuna', 'b')\n{mark}('DDP', 'c')\ndef f(): ...\n{mark}('Optuna', 'a')\ndef g(): "
+        "...\nworks = pytest.mark.works\n@works('TRL', 'd')\ndef h(): ..."
     )
     monkeypatch.setattr(works, "HERE", tmp_path)
-    assert works.rows() == [("DDP", "c"), ("Optuna", "b"), ("Optuna", "a")]
+    assert works.rows() == [("DDP", "c"), ("TRL", "d"), ("Optuna", "b"), ("Optuna", "a")]
 
 
 @pytest.mark.parametrize(

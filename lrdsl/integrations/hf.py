@@ -33,7 +33,8 @@ class ScheduleMixin(Trainer):
         if given and isinstance(given[0], type) and issubclass(given[0], Optimizer):
             self.optimizer_cls_and_kwargs = given[0], {"total_steps": self.state.max_steps or None} | given[1]
         elif given:
-            self.optimizer_cls_and_kwargs = given[0], {key: given[1][key] for key in given[1] if key != "schedule"}
+            others = {key: value for key, value in given[1].items() if key not in ("schedule", "reschedule")}
+            self.optimizer_cls_and_kwargs = given[0], others
         try:
             return super().create_optimizer(model)
         finally:
@@ -45,7 +46,8 @@ class ScheduleMixin(Trainer):
         if self.lr_scheduler is None and isinstance(inner, Optimizer) and any(inner.schedules):
             self.lr_scheduler = inner.as_scheduler()
         elif self.lr_scheduler is None and given and "schedule" in given[1]:
-            self.lr_scheduler = LRScheduler(optimizer, given[1]["schedule"], total_steps=num_training_steps)
+            more = {"total_steps": num_training_steps, "reschedule": given[1].get("reschedule", False)}
+            self.lr_scheduler = LRScheduler(optimizer, given[1]["schedule"], **more)
         return super().create_scheduler(num_training_steps, optimizer)
 
 

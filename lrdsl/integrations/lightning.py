@@ -26,6 +26,8 @@ def config(optimizer: Optimizer, text: str | float, **context: Any) -> dict[str,
         text: A text of the schedule language, or a constant rate. For metrics see `MetricCallback`.
         **context: ``total_steps=`` and the like, as `lrdsl.LRScheduler` takes them.
     """
+    if "monitor" in context:
+        raise TypeError(f"config takes no monitor: give the Trainer MetricCallback({context['monitor']!r}) instead")
     scheduler = LRScheduler(optimizer, text, **context)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -42,13 +44,11 @@ class StepCLI(LightningCLI):
 
 
 class MetricCallback(Callback):
-    """Reports a logged metric to the schedules that listen, after every validation; without any, after every epoch.
-
-    Checkpoints saved then know of it. Of several processes the mean is reported. It is an error if nobody listens.
+    """Reports a logged metric, the mean over processes, after every validation; without any, after every epoch.
 
     Args:
         monitor: The name under which it is logged.
-        as_: Its name in the text, as in ``plateau(metric=...)``.
+        as_: Its name in the text, as in ``plateau(metric=...)``. It is an error if no schedule listens to it.
     """
 
     def __init__(self, monitor: str = "val_loss", as_: str = "loss") -> None:

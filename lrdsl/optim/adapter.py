@@ -49,6 +49,8 @@ class LRScheduler(torchs.LRScheduler):
         samples_per_step: Samples in one step, for ``256_000smp``.
         params: Named plain numbers that the text may use.
         last_epoch: -1, or the last step of a run that is to be continued; every group must have ``initial_lr`` then.
+        reschedule: Accept the state of another text or context when it is loaded, as `load_state_dict` may: for
+            frameworks that call it.
         device: Evaluate on the device of the rates, where that can be done, else on the host with the same values.
             Every group's rate must be a tensor with one element, all on one device, and only ``lr`` can be governed.
 
@@ -89,15 +91,17 @@ class LRScheduler(torchs.LRScheduler):
         samples_per_step: float | None = None,
         params: Mapping[str, float] | None = None,
         last_epoch: int = -1,
+        reschedule: bool = False,
         device: bool = False,
     ) -> None:
         _check_optimizer(optimizer)
         check_switch("device", device)
+        check_switch("reschedule", reschedule)
         last_epoch = _check_epoch(last_epoch, optimizer.param_groups)
         # No attribute may be called total_steps: Accelerate would take this for a one-cycle scheduler.
         self._units = Units(total_steps, steps_per_epoch, tokens_per_step, samples_per_step, dict(params or {}))
         self._text = text
-        self._device = device
+        self._device, self._reschedule = device, reschedule
         self._targets = _targets(optimizer.param_groups)
         self._bases = [_bases(index, group, self._targets) for index, group in enumerate(optimizer.param_groups)]
         self._bindings = list(map(Binding, self._bind(optimizer)))
@@ -236,7 +240,8 @@ class LRScheduler(torchs.LRScheduler):
 
         Args:
             state_dict: What `state_dict` gave.
-            reschedule: Accept the state of another text or context: the step is kept, reports are forgotten.
+            reschedule: Accept the state of another text or context: the step is kept, reports are forgotten. So it is
+                if the scheduler was made with ``reschedule=True``.
 
         Raises:
             ScheduleError: The saved schedule is another one (E0802). Nothing has changed.
@@ -245,7 +250,8 @@ class LRScheduler(torchs.LRScheduler):
         check_switch("reschedule", reschedule)
         epoch, count, in_force, groups = _read(state_dict, len(self._bindings))
         own = self._bind(self.optimizer)
-        _, loaded = resume.load_all(groups, own, self._targets, reschedule)
+        hint = "make the scheduler with reschedule=True to run the new text from the saved step"
+        _, loaded = resume.load_all(groups, own, self._targets, reschedule or self._reschedule, hint)
         bindings = [binding for binding in loaded if binding]  # all of them, since every group has one of its own
         self._writer = self._writer.succeed(bindings)
         self._bindings = bindings
@@ -335,7 +341,13 @@ def _read(state: object, n_groups: int) -> tuple[int, int, bool, Sequence[Mappin
         ValueError: It is malformed.
     """
     if not isinstance(state, Mapping) or set(state) != {*KEYS}:
-        raise ValueError(f"expected the state of an lrdsl.LRScheduler, with the keys {', '.join(KEYS)}")
+        message = f"expected the state of an lrdsl.LRScheduler, with the keys {', '.join(KEYS)}"
+        theirs = state.get("last_epoch") if isinstance(state, Mapping) and "groups" not in state else None
+        if isinstance(theirs, int):
+            message += (
+                f"; after another scheduler load the optimizer's state, then make this one, last_epoch={theirs - 1}"
+            )
+        raise ValueError(message)
     epoch, count, in_force, groups = (state[key] for key in KEYS)
     for name, value, least in (("last_epoch", epoch, -1), ("_step_count", count, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**53:

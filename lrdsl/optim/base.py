@@ -268,6 +268,8 @@ class Optimizer(Scheduled):
             [self._bind(index, self._bases) for index in range(len(self.param_groups))],
             self._rules.targets,
             self._reschedule,
+            "make the optimizer with reschedule=True to run the new text from the saved step, with reschedule='branch' "
+            "to run it from its own step 0",
         )
         loaded.install(self.param_groups, self.state, self._stepper.counts)
         self._clock = loaded.largest_step if clock is None else clock

@@ -45,6 +45,7 @@ def load_all(
     own: Sequence[Schedule | None],
     targets: tuple[str, ...],
     reschedule: Reschedule,
+    hint: str,
 ) -> tuple[int | None, list[Binding | None]]:
     """The saved clock, None in a checkpoint of torch, and what every group runs from now on.
 
@@ -53,6 +54,7 @@ def load_all(
         own: The optimizer's schedule of each, newly bound.
         targets: What a schedule of this optimizer may govern.
         reschedule: What to do if a saved schedule is another one.
+        hint: How users say so, if nothing was said.
 
     Raises:
         ScheduleError: A saved schedule is another one (E0802).
@@ -61,7 +63,7 @@ def load_all(
     clocks = {step_of(group) for group in saved}
     if len(clocks) != 1:
         raise ValueError("the groups of the state dict disagree about schedule_step")
-    bindings = [load(group, schedule, targets, reschedule) for group, schedule in zip(saved, own, strict=True)]
+    bindings = [load(group, schedule, targets, reschedule, hint) for group, schedule in zip(saved, own, strict=True)]
     return clocks.pop(), bindings
 
 
@@ -78,7 +80,7 @@ def step_of(group: Mapping[str, Any]) -> int | None:
 
 
 def load(
-    group: Mapping[str, Any], own: Schedule | None, targets: tuple[str, ...], reschedule: Reschedule
+    group: Mapping[str, Any], own: Schedule | None, targets: tuple[str, ...], reschedule: Reschedule, hint: str
 ) -> Binding | None:
     """What one group runs after a checkpoint; as `load_all`."""
     clock = step_of(group)
@@ -89,7 +91,6 @@ def load(
         raise ScheduleError("E0802", f"the saved schedule is of language {language!r}, this lrdsl reads {LANGUAGE}")
     difference = _difference(text, context, own)
     if difference and not reschedule:
-        hint = "reschedule=True runs the new text from the saved step, reschedule='branch' from its own step 0"
         raise ScheduleError("E0802", f"the saved schedule is a different one: {difference}", hint=hint)
     if own is None:
         return None

@@ -6,6 +6,7 @@ import warnings
 from array import array
 from collections.abc import Iterable
 
+from lrdsl.optim.agreement import n_processes
 from lrdsl.optim.binding import Units
 from lrdsl.optim.neighbours import GRAD_NORM
 from lrdsl.optim.ownership import Binding
@@ -58,9 +59,10 @@ class Silence:
                 continue
             self._said.add(metric)
             call = f"{self._owner}.observe(value)" if metric == "loss" else f'{self._owner}.observe(value, "{metric}")'
+            everywhere = " in every process" if n_processes() > 1 else ""
             warnings.warn(
                 f"no `{metric}` was reported before update {clock}, so {_listeners(binding.schedule, metric)} could "
-                f"do nothing: report it with {call}, or drop what waits for it",
+                f"do nothing: report it with {call}{everywhere}, or drop what waits for it",
                 RuntimeWarning,
                 stacklevel=_callers_level(),
             )

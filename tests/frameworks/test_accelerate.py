@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import lrdsl
 from tests.frameworks.installed import need
@@ -172,7 +172,7 @@ def test_a_report_reaches_the_plateau() -> None:
     assert run.used == run.shown == [LR] * 8 + [LR / 2] * 4
 
 
-@pytest.mark.works("Accelerate", "save_state and load_state, 0 difference")
+@pytest.mark.works("Accelerate", "`save_state` and `load_state`, 0 difference")
 @pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("way", ["alone", "as_scheduler", "prepared"])
 def test_a_run_that_is_loaded_continues_as_if_nothing_had_happened(way: str, tensor: bool, tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def two_cut_and_continued(way: str, folder: Path) -> bool:
     return cut_and_continued(way, False, folder)
 
 
-@pytest.mark.works("Accelerate", "save_state and load_state, 0 difference")
+@pytest.mark.works("Accelerate", "`save_state` and `load_state`, 0 difference")
 @pytest.mark.parametrize("way", OURS)
 def test_two_processes_continue(way: str, processes: Pool, tmp_path: Path) -> None:
     assert processes.run(two_cut_and_continued, way, tmp_path) == [True, True]
@@ -308,6 +308,24 @@ def pasted(index: int, gradient_accumulation_steps: int) -> list[float]:
     finally:
         handle.remove()
     return used
+
+
+def planned_and_made(index: int) -> list[tuple[int, int]]:
+    """Updates that a block of the page plans for a few batches, and how many there were."""
+    found = []
+    for batches in (5, 7, 8):
+        ready = accelerator(gradient_accumulation_steps=2)
+        given = {"accelerator": ready, "model": tiny(), "loss_of": torch.nn.functional.mse_loss}
+        names = paste("accelerate.md", index, **given, loader=DataLoader(Subset(data(), range(batches))))
+        made = names["opt"].optimizer.state[next(names["model"].parameters())]["step"]
+        found.append((names["updates"], int(made)))
+    return found
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_page_plans_the_updates_that_are_made(index: int, processes: Pool) -> None:
+    assert planned_and_made(index) == [(3, 3), (4, 4), (4, 4)]
+    assert processes.run(planned_and_made, index) == [[(2, 2), (2, 2), (2, 2)]] * 2
 
 
 PLANNED = [lrdsl.compile("warmup(3%) >> cosine(rest)", base_lr=3e-4, total_steps=STEPS).lr(i) for i in range(STEPS)]

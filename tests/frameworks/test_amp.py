@@ -144,7 +144,7 @@ def test_resume(kind: str, tensor: bool) -> None:
         assert again.optimizer.clock == loop.optimizer.clock
 
 
-@pytest.mark.works("PyTorch AMP", "unscale_ and clip_grad_norm_")
+@pytest.mark.works("PyTorch AMP", "`unscale_` and `clip_grad_norm_`")
 def test_unscale_and_clip(kind: str, tensor: bool) -> None:
     def clip(scaler: Any, optimizer: Any) -> None:
         scaler.unscale_(optimizer)

@@ -123,7 +123,7 @@ def training_step(net: Any, optimizer: Any) -> Callable[[Any, Any], Any]:
     return train
 
 
-@pytest.mark.works("torch.compile", "opt.step() outside the compiled function")
+@pytest.mark.works("torch.compile", "`opt.step()` outside the compiled function")
 @pytest.mark.parametrize("kind", [SGD, ADAMW], ids=["sgd", "adamw"])
 def test_outside(kind: Any, tensor: bool, compiled: Compiled) -> None:
     """One graph of the model; the weights are those of the same model that is not compiled."""
@@ -141,7 +141,7 @@ def test_outside(kind: Any, tensor: bool, compiled: Compiled) -> None:
     assert all(map(torch.equal, *map(weights, nets))) and optimizers[0].clock == 200
 
 
-@pytest.mark.works("torch.compile", "opt.step() inside, as one graph break")
+@pytest.mark.works("torch.compile", "`opt.step()` inside, as one graph break")
 @pytest.mark.works("torch.compile", "0 recompiles in 1000 steps as the rate moves")
 @pytest.mark.parametrize("backend", STEPS)
 @pytest.mark.parametrize("kind", [SGD, ADAMW], ids=["sgd", "adamw"])

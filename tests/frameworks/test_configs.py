@@ -38,7 +38,7 @@ def model() -> Any:
 # --- OmegaConf ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.works("OmegaConf", "texts in YAML files, as the same Programs")
+@pytest.mark.works("OmegaConf", "texts in YAML files come back the same")
 @each_text
 def test_omegaconf_files(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"train:\n  lr: {text}\n")
@@ -73,7 +73,7 @@ def compose(conf: Path, *overrides: str) -> Any:
         return hydra.compose("config", list(overrides))
 
 
-@pytest.mark.works("Hydra", "texts as overrides, as the same Programs")
+@pytest.mark.works("Hydra", "texts as overrides come back the same")
 @each_text
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_hydra_overrides(text: str, quote: str, conf: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -169,7 +170,7 @@ def observe_means(adapter: bool, backend: str) -> list[dict[str, float]]:
     return kept
 
 
-@pytest.mark.works("DDP", "one metric for all: observe(x, reduce='mean')")
+@pytest.mark.works("DDP", "`observe(x, reduce='mean')`: one metric for all")
 @pytest.mark.parametrize(("adapter", "backend"), [(True, "python"), *((False, backend) for backend in ("python",))])
 def test_the_mean_is_observed(adapter: bool, backend: str, processes: Pool) -> None:
     means = [1.5, 0.0, -1.5, -9.0]
@@ -215,7 +216,7 @@ def differ(adapter: bool, at: int, by: str) -> str:
     return said
 
 
-@pytest.mark.works("DDP", "a word if the processes observe different values")
+@pytest.mark.works("DDP", "an error if the processes observe different values")
 @pytest.mark.parametrize(
     ("adapter", "at", "by"),
     [(False, 0, "observe"), (False, 3, "observe"), (False, 32, "observe"), (True, 0, "observe"), (True, 2, "step")],
@@ -268,6 +269,29 @@ def only_one_observes() -> int:
 
 def test_one_process_alone_may_observe(processes: Pool) -> None:
     assert processes.run(only_one_observes) == [4, 4]
+
+
+def who_warns() -> list[str]:
+    p = nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    optimizer = lrdsl.SGD([p], lr=1.0, schedule="hold() | plateau(patience=2)", total_steps=N)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(N):
+            if distributed.get_rank() == 0:
+                optimizer.observe(1.0)
+            optimizer.step()
+    return [str(warning.message) for warning in said]
+
+
+def test_who_hears_nothing_is_told_that_all_must_report(processes: Pool) -> None:
+    assert processes.run(who_warns) == [
+        [],
+        [
+            "no `loss` was reported before update 5, so `plateau` could do nothing: report it with opt.observe(value) "
+            "in every process, or drop what waits for it"
+        ],
+    ]
 
 
 def differ_from_before_a_restart() -> None:

@@ -63,7 +63,9 @@ def train(net: nn.Module, optimizer: Any) -> str:
     return fingerprint(optimizer)
 
 
-@pytest.mark.works("DeepSpeed", "its first step under rehearsal(), 0 difference (stand-in)")
+@pytest.mark.works(
+    "DeepSpeed", "a first step of the engine under `rehearsal()`, 0 difference (stand-in for the engine)"
+)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_under_a_rehearsal(kind: str, backend: str) -> None:
@@ -80,7 +82,7 @@ def test_under_a_rehearsal(kind: str, backend: str) -> None:
     assert prints[0] == prints[1]
 
 
-@pytest.mark.works("DeepSpeed", "set_clock(0) after its first step (stand-in)")
+@pytest.mark.works("DeepSpeed", "`set_clock(0)` after a first step of the engine (stand-in for the engine)")
 def test_page() -> None:
     names = paste("deepspeed.md", model=model(), batches=batches(), loss_of=loss, initialize=Engine)
     optimizer = names["optimizer"]

@@ -129,7 +129,7 @@ def clip_and_count(backend: str) -> tuple[list[dict[str, int]], list[int]]:
     return counts, numbers
 
 
-@pytest.mark.works("FSDP2", "max_grad_norm by one all-reduced number")
+@pytest.mark.works("FSDP2", "`max_grad_norm` by one all-reduced number")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_clipping_sends_one_number(backend: str, processes: Pool) -> None:
     for counts, numbers in processes.run(clip_and_count, backend):

@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from tests.frameworks.installed import need
 from tests.frameworks.pasting import PAGES, paste
+from tests.frameworks.processes import Pool
 
 L = need("lightning")
 torch = need("torch")
@@ -368,6 +370,12 @@ def test_nobody_listens(way: str, tmp_path: Path) -> None:
     assert type(caught.value).__name__ == "MisconfigurationException"
 
 
+def test_a_monitor_belongs_to_the_callback() -> None:
+    optimizer = torch.optim.SGD(network().parameters(), lr=LR)
+    with pytest.raises(TypeError, match=r"^config takes no monitor: give the Trainer MetricCallback\('val_loss'\)"):
+        ours.config(optimizer, PLATEAU, monitor="val_loss")
+
+
 def test_a_metric_that_is_not_logged(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"^accuracy was not logged: write self.log\('accuracy', ...\)$"):
         trainer(tmp_path, ours.MetricCallback("accuracy")).fit(Module(alone(PLATEAU)), datamodule=Data())
@@ -393,6 +401,32 @@ def test_ranks_report_their_mean(tmp_path: Path) -> None:
     trainer(tmp_path, ours.MetricCallback(), **options).fit(module := Rank(alone(PLATEAU)), datamodule=Data())
     assert heard == [(2.0, "loss")]
     assert float(module.trainer.callback_metrics["val_loss"]) == 1.0
+
+
+class Differing(Module):
+    """Better and better in the first process; the mean over both is not."""
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        self.log("val_loss", 1.0 - 0.1 * self.current_epoch + 0.4 * self.global_rank * self.current_epoch)
+
+
+def of_two(way: str, where: str) -> Any:
+    """A run in one of two processes."""
+    rank = str(torch.distributed.get_rank())
+    names = {"LOCAL_RANK": rank, "RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    with patch.dict("os.environ", names):
+        module = Differing(WAYS[way](PLATEAU.replace("patience=1", "patience=0, cooldown=9")))
+        options = {"devices": 2, "strategy": "ddp", "use_distributed_sampler": False, "max_epochs": 3}
+        trainer(Path(where) / rank, ours.MetricCallback(), **options).fit(module, datamodule=Data())
+    return module.trainer.world_size, module.used, [p.tolist() for p in module.net.parameters()]
+
+
+@pytest.mark.works("Lightning", "2 processes: one curve, a metric is their mean")
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes(way: str, processes: Pool, tmp_path: Path) -> None:
+    (size, used, weights), other = processes.run(of_two, way, str(tmp_path))
+    assert size == 2 and used == [0.0, LR / 3, LR * 2 / 3, *[LR] * 5, *[LR / 2] * 4]
+    assert (size, used, weights) == other
 
 
 # --- checkpoints ----------------------------------------------------------------------------------------------------

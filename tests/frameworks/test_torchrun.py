@@ -70,7 +70,7 @@ def one_process() -> tuple[list[Any], list[float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.works("torchrun", "a worker killed with -9: the restarted run ends with 0 difference")
+@pytest.mark.works("torchrun", "a worker killed with -9: restarted from the last checkpoint, 0 difference")
 def test_killed_and_restarted(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     # The page says why the last one.

@@ -235,7 +235,7 @@ def test_a_run_that_was_killed_with_its_process_continues(tmp_path: Path) -> Non
     assert same(all_of(resumed), all_of(whole))
 
 
-@pytest.mark.works("Transformers", "checkpoints load with weights_only=True")
+@pytest.mark.works("Transformers", "checkpoints load with `weights_only=True`")
 @pytest.mark.parametrize("way", WAYS)
 def test_checkpoints_are_plain(way: str, tmp_path: Path) -> None:
     run = noticed(way, tmp_path, max_steps=3)
@@ -254,9 +254,10 @@ def test_another_text_on_resume_is_one_error(way: str, tmp_path: Path) -> None:
     assert caught.value.code == "E0802"
 
 
-def test_another_text_on_resume_that_is_meant(tmp_path: Path) -> None:
-    trainer(tmp_path, "mixin", save_strategy="steps", save_steps=6).train()
-    other = trainer(tmp_path, "mixin", "linear(rest)", optimizer={"reschedule": True})
+@pytest.mark.parametrize("way", ["mixin", "mixin and adapter"])
+def test_another_text_on_resume_that_is_meant(way: str, tmp_path: Path) -> None:
+    trainer(tmp_path, way, save_strategy="steps", save_steps=6).train()
+    other = trainer(tmp_path, way, "linear(rest)", optimizer={"reschedule": True})
     other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
     line = lrdsl.compile("linear(rest)", base_lr=LR, total_steps=STEPS)
     assert logged(other) == [*CURVE[:6], *(line.lr(step) for step in range(6, STEPS))]
@@ -432,7 +433,7 @@ def test_it_is_no_scheduler_that_the_trainer_treats_apart(way: str, tmp_path: Pa
     assert run.lr_scheduler.last_epoch == STEPS  # stepped after every update, with or without evaluations
 
 
-@pytest.mark.works("Transformers", "max_grad_norm of either")
+@pytest.mark.works("Transformers", "clipping by either, `max_grad_norm`")
 def test_clipping_by_the_trainer_or_by_the_optimizer(tmp_path: Path) -> None:
     def run(theirs: float, ours: float | None) -> Any:
         model = tiny()

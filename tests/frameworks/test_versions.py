@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from importlib import metadata
@@ -34,6 +35,23 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "version", missing)
     with pytest.raises(ImportError, match=r"^this needs optuna: pip install 'optuna>=5.0'$"):
         versions.require("optuna", "5.0")
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("hf", "transformers"),
+        ("lightning", "lightning"),
+        ("optuna", "optuna"),
+        ("pydantic", "pydantic"),
+        ("pygments", "pygments"),
+    ],
+)
+def test_every_integration_looks_before_it_imports(module: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "version", lambda package: "0.1")
+    monkeypatch.delitem(sys.modules, f"lrdsl.integrations.{module}", raising=False)
+    with pytest.raises(ImportError, match=f"^this needs {package} .* or newer, and 0.1 is installed: pip install"):
+        importlib.import_module(f"lrdsl.integrations.{module}")
 
 
 def test_torch_is_looked_at_as_it_was_imported(tmp_path: Path) -> None:

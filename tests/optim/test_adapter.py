@@ -380,12 +380,34 @@ def test_another_schedule() -> None:
     with pytest.raises(lrdsl.ScheduleError, match="a different one") as caught:
         other.load_state_dict(saved)
     assert caught.value.code == "E0802" and other.state_dict() == before and rates(fresh)[0] == 0.5
+    assert str(caught.value).endswith(
+        "(make the scheduler with reschedule=True to run the new text from the saved step)"
+    )
     other.load_state_dict(saved, reschedule=True)
     assert other.last_epoch == 7 and other.get_last_lr() == [other.schedules[0].lr(7), other.schedules[1].lr(7)]
     assert rates(fresh)[0] == other.schedules[0].lr(7)
+    willing = lrdsl.LRScheduler(adamw("hold()")[0], "linear(10)", reschedule=True)
+    willing.load_state_dict(saved)
+    assert willing.state_dict() == other.state_dict()
     changed = torch.optim.SGD(parameters([(3,)]), lr=0.5, weight_decay=0.3)
     plain = torch.optim.SGD(parameters([(3,)]), lr=0.5)
     lrdsl.LRScheduler(changed, "linear(10)").load_state_dict(lrdsl.LRScheduler(plain, "linear(10)").state_dict())
+
+
+def test_the_state_of_another_scheduler() -> None:
+    """The message says how to take over from it."""
+    first = torch.optim.SGD(parameters([(3,)]), lr=0.5)
+    theirs = torch.optim.lr_scheduler.ExponentialLR(first, 0.5)
+    for _ in range(4):
+        first.step()
+        theirs.step()
+    second = torch.optim.SGD(parameters([(3,)]), lr=0.5)
+    with pytest.raises(ValueError, match=r"then make this one, last_epoch=3$"):
+        lrdsl.LRScheduler(second, "linear(10)").load_state_dict(theirs.state_dict())
+    third = torch.optim.SGD(parameters([(3,)]), lr=0.5)
+    third.load_state_dict(first.state_dict())
+    ours = lrdsl.LRScheduler(third, "linear(10)", last_epoch=3)
+    assert ours.last_epoch == theirs.last_epoch and rates(third) == [lrdsl.compile("linear(10)", base_lr=0.5).lr(4)]
 
 
 @pytest.mark.parametrize(
