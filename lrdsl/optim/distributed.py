@@ -46,7 +46,7 @@ class Reach:
     """
 
     def __init__(self, params: Sequence[Tensor]) -> None:
-        places = {_place(p) for p in params}
+        places = list(dict.fromkeys(map(_place, params)))  # in the same order in every process, which a set is not
         self.obstacle = ""
         if len(places) > 1:
             self.obstacle = (
@@ -54,30 +54,34 @@ class Reach:
                 "it cannot find the norm of their gradients: use one optimizer for each, or drop max_grad_norm and "
                 "skip_nonfinite and call torch.nn.utils.clip_grad_norm_"
             )
-        nowhere: Place = None, None, ()
-        _, self._mesh, self._dims = next(iter(places), nowhere)
-        self.shared = bool(self._dims)
+        self._meshes = [(mesh, dims) for _, mesh, dims in places if dims]
+        self.shared = bool(self._meshes)
 
     def norm(self, norm: float) -> float:
         """The norm over all processes, from that of each."""
-        square = torch.tensor(norm * norm, dtype=torch.float64, device=self._mesh.device_type)
-        self._add_up(square)
+        (mesh, dims), *_ = self._meshes
+        square = torch.tensor(norm * norm, dtype=torch.float64, device=mesh.device_type)
+        _add_up(square, mesh, dims)
         return math.sqrt(square.item())
 
     def any(self, flag: bool) -> bool:
-        """Whether a flag is up in one of the processes at least."""
-        count = torch.tensor(float(flag), dtype=torch.float64, device=self._mesh.device_type if self._dims else "cpu")
-        self._add_up(count)
-        return bool(count.item())
+        """Whether a flag is up in one of the processes at least. In spite of an obstacle, too."""
+        for mesh, dims in self._meshes:
+            count = torch.tensor(float(flag), dtype=torch.float64, device=mesh.device_type)
+            _add_up(count, mesh, dims)
+            flag = bool(count.item())
+        return flag
 
     def share(self, norm: Tensor) -> None:
         """The same in the memory of a device, without reading it."""
-        self._add_up(norm.mul_(norm))
+        (mesh, dims), *_ = self._meshes
+        _add_up(norm.mul_(norm), mesh, dims)
         norm.sqrt_()
 
-    def _add_up(self, square: Tensor) -> None:
-        for dim in self._dims:
-            torch.distributed.all_reduce(square, group=self._mesh.get_group(dim))
+
+def _add_up(number: Tensor, mesh: Any, dims: Sequence[int]) -> None:
+    for dim in dims:
+        torch.distributed.all_reduce(number, group=mesh.get_group(dim))
 
 
 def _place(p: Tensor) -> Place:

@@ -136,6 +136,8 @@ class Publication:
         )
         self._held: list[int] = []
         self._objects: list[object] = [None] * len(self.cells)
+        self._clock = -1
+        self._before: list[object] = []
         self._versions: list[int] = []
         self._native: Any = None
         self._hosted: tuple[list[int], array[float], list[object]] | None = None
@@ -197,6 +199,10 @@ class Publication:
 
     def publish(self, clock: int) -> None:
         """Put the values of update ``clock`` into the groups."""
+        if clock != self._clock:
+            self._clock, self._before = clock, []
+        elif not self._before:
+            self._before = list(self._objects)  # a report replaces them
         if self._native is not None and self._native.publish(clock):
             self._held = []
             for i, value, entry in zip(*self._hosted, strict=True) if self._hosted is not None else ():
@@ -214,12 +220,12 @@ class Publication:
         self.values[:] = array("d", values)
 
     def owner(self, param_groups: list[Group]) -> Owner:
-        """Whose values stand in the groups now."""
+        """Whose values stand in the groups now; those of before a report, put back, are replaced."""
         if param_groups is not self._groups:
             self._groups, self._native = param_groups, None
         if self._unwritten() and self._native is not None and self._native.same():
             return Owner.READ
-        return Owner.OURS if self.stands() else Owner.FOREIGN
+        return Owner.OURS if self.stands() or self._returns() else Owner.FOREIGN
 
     def adopt(self, look: Callable[[], None] | None = None) -> None:
         """Take back equal copies of what was published.
@@ -296,6 +302,19 @@ class Publication:
     def recall(self) -> None:
         """Take the applied values from the bindings again."""
         self._applied[:] = array("d", (cell.binding.applied[cell.target] for cell in self.cells))
+
+    def _returns(self) -> bool:
+        """Whether somebody put back what stood there before a report, and did nothing else; if so, write anew.
+
+        `torch.distributed.optim.ZeroRedundancyOptimizer` does: it keeps a copy of the groups from update to update.
+        """
+        if not self._before or not self._unwritten():
+            return False
+        known = zip(self._found(), self._objects, self._before, strict=True)
+        if not all(entry is now or entry is before for entry, now, before in known):
+            return False
+        self._write()
+        return True
 
     def _unwritten(self) -> bool:
         """Whether nobody else has written into our tensors."""

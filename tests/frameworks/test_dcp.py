@@ -18,6 +18,7 @@ if not torch.distributed.is_available():
 
 from torch import Tensor, distributed, nn  # noqa: E402
 from torch.distributed import checkpoint as dcp  # noqa: E402
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner  # noqa: E402
 from torch.distributed.checkpoint.state_dict import (  # noqa: E402
     StateDictOptions,
     get_state_dict,
@@ -165,6 +166,29 @@ def test_two_one_two(mode: str, kind: str, tensor_rate: bool, processes: Pool, t
     pass_on(kind, tensor_rate, mode, folders, range(*CUTS))
     for ours in processes.run(go_on, kind, tensor_rate, mode, folders[1], range(CUTS[1], len(REPORTS))):
         assert_same(ours, expected)
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["", "flattened"])
+def test_from_an_optimizer_of_torch(flat: bool, tmp_path: Path) -> None:
+    """It has no schedule: a planner has to be content with less, and the clock has to be set."""
+    how = StateDictOptions(flatten_optimizer_state_dict=flat)
+    torch.manual_seed(0)
+    net = nn.Linear(3, 2)
+    theirs = torch.optim.AdamW(net.parameters(), lr=0.1)
+    for _ in range(3):
+        net(torch.ones(3)).sum().backward()
+        theirs.step()
+        theirs.zero_grad()
+    dcp.save({"optimizer": get_state_dict(net, theirs, options=how)[1]}, checkpoint_id=tmp_path)
+
+    ours = OPTIMIZERS["adamw"].ours(net.parameters(), schedule=TEXT, lr=0.1)
+    saved = {"optimizer": get_state_dict(net, ours, options=how)[1]}
+    dcp.load(saved, checkpoint_id=tmp_path, planner=DefaultLoadPlanner(allow_partial_load=True))
+    set_optimizer_state_dict(net, ours, saved["optimizer"], options=how)
+    assert ours.clock == 0
+    ours.set_clock(3)
+    for p in net.parameters():
+        assert all(torch.equal(theirs.state[p][key], ours.state[p][key]) for key in ("exp_avg", "exp_avg_sq", "step"))
 
 
 def pasted(folder: Path) -> None:

@@ -229,6 +229,33 @@ def test_processes_differ(adapter: bool, at: int, by: str, processes: Pool) -> N
     ]
 
 
+def zeros() -> None:
+    _, observer = make(False, "hold() | plateau(patience=76)")
+    observer.observe(-0.0 if distributed.get_rank() else 0)
+
+
+def test_zeros_of_either_sign_are_the_same(processes: Pool) -> None:
+    processes.run(zeros)
+
+
+def after_the_end_of_the_store() -> float:
+    optimizer, observer = make(False, "hold() | plateau(patience=0, cooldown=75)")
+    keeper = distributed.TCPStore("127.0.0.1", 0, is_master=True)
+    store = distributed.TCPStore("127.0.0.1", keeper.port, is_master=False)
+    with patch.object(distributed.distributed_c10d, "_get_default_store", lambda: store):
+        observer.observe(1.0)
+        del keeper
+        with pytest.raises(distributed.DistError):
+            while True:
+                store.set("here", "nobody")  # the first ones are sent into the void
+        observer.observe(2.0)
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def test_the_process_that_keeps_the_store_may_end_first(processes: Pool) -> None:
+    assert processes.run(after_the_end_of_the_store) == [0.1, 0.1]
+
+
 def only_one_observes() -> int:
     """Whoever does not report is not waited for; gives what is left in the store."""
     optimizer, observer = make(False, "hold() | plateau(patience=77)")

@@ -162,6 +162,33 @@ def test_overflow_in_one_process(backend: str, processes: Pool) -> None:
     assert processes.run(overflow, backend) == [([1, 2, 2, 3, 4, 5], 512.0, 1)] * 2
 
 
+def zeroed(gradient: float) -> list[int]:
+    """Clocks after steps at rates of 0 that somebody else wrote, the model sharded in part, in two ways.
+
+    Only the first process may have a gradient with something in it.
+    """
+    clocks = []
+    for layers in ((0, 2), (2, 0), (0,), (2,)):
+        net = model()
+        for layer, mesh in zip(layers, ((2,), (1, 2)), strict=False):
+            fully_shard(net[layer], mesh=init_device_mesh("cpu", mesh, mesh_dim_names=("b", "a")[-len(mesh) :]))
+        optimizer = lrdsl.AdamW(net.parameters(), lr=0.1, schedule="warmup(2) >> cosine(20)")
+        for p in net.parameters():
+            p.grad = torch.zeros_like(p)
+        if distributed.get_rank() == 0:
+            local(net[layers[-1]].weight.grad)[0, 0] = gradient
+        optimizer.param_groups[0]["lr"] = float("0")
+        optimizer.step()
+        clocks.append(optimizer.clock)
+    return clocks
+
+
+@pytest.mark.parametrize(("gradient", "clock"), [(0.0, 0), (1.0, 1)], ids=["phantom", "real"])
+def test_all_processes_take_a_step_for_the_same(gradient: float, clock: int, processes: Pool) -> None:
+    """Also where parameters lie on several meshes, or some of them on none."""
+    assert processes.run(zeroed, gradient) == [[clock] * 4] * 2
+
+
 def pasted() -> list[float]:
     given = {"model": model(), "batches": [shares[distributed.get_rank()] for shares in batches()]}
     names = paste("fsdp.md", loss_of=loss, **given)

@@ -221,6 +221,43 @@ def test_observing_does_not_hide_a_foreign_write() -> None:
     assert fingerprint(made) == before
 
 
+REPORTED = "lr = warmup(2) >> hold() | plateau(patience=0); beta1 = linear(9, from=0.9, to=0.5) | plateau(patience=0)"
+
+
+def group_put_back(steps: int, backend: str, reports: tuple[float, ...], put_back: bool) -> Any:
+    """An optimizer before whose last step the group gets the very objects that stood there before the reports."""
+    made = lrdsl.AdamW(parameters([(5,)]), lr=0.1, schedule=REPORTED, backend=backend)
+    for step in range(steps + 1):
+        for p in params(made):
+            p.grad = torch.zeros_like(p) if step == 0 else torch.ones_like(p)
+        before = {key: made.param_groups[0][key] for key in ("lr", "betas")}
+        for report in reports if step == steps else (1.0,):
+            made.observe(report)
+        if put_back and step == steps:
+            made.param_groups[0].update(before)
+        made.step()
+    return made
+
+
+@pytest.mark.parametrize("backend", ["native", "python"])
+@pytest.mark.parametrize("steps", [0, 1, 5])
+@pytest.mark.parametrize("reports", [(2.0,), (2.0, 3.0)], ids=["once", "twice"])
+def test_what_stood_there_before_a_report_may_come_back(steps: int, reports: Any, backend: str) -> None:
+    """As ZeroRedundancyOptimizer does it: no phantom, though the rate was 0, and no other scheduler."""
+    ours, expected = (group_put_back(steps, backend, reports, put_back) for put_back in (True, False))
+    assert fingerprint(ours) == fingerprint(expected) and ours.clock == steps + 1
+
+
+def test_what_stood_there_before_an_update_may_not() -> None:
+    made = optimizer("sgd", clock=5)
+    before = made.param_groups[0]["lr"]
+    fill_gradients(params(made), seed=0)
+    made.step()
+    made.param_groups[0]["lr"] = before
+    with pytest.raises(RuntimeError, match="another scheduler"):
+        made.step()
+
+
 def test_every_publication_is_a_new_object() -> None:
     made = lrdsl.SGD([{"params": [p]} for p in parameters([(1,), (1,)])], lr=1.0, schedule="hold()")
     seen = [group["lr"] for group in made.param_groups]
