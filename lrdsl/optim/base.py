@@ -97,11 +97,11 @@ class Optimizer(Scheduled):
                 loss = closure()
         device = self._device
         capturing = device is not None and device.capturing()
-        if (owner := self._owner()) is Owner.FOREIGN:
-            if self._is_phantom():
-                with self._published.standing_in():
-                    self._begin_state()
-                return loss
+        if (owner := self._owner()) is not Owner.READ and self._is_phantom(owner, capturing):
+            with self._published.standing_in():
+                self._begin_state()
+            return loss
+        if owner is Owner.FOREIGN:
             self._check_owner()
         undisturbed = owner is Owner.READ
         if not self._stepper.serves(self.param_groups, self.state):
@@ -205,7 +205,9 @@ class Optimizer(Scheduled):
             self._rebuild()
             self._stepper.init_state()
 
-    def _is_phantom(self) -> bool:
+    def _is_phantom(self, owner: Owner, capturing: bool) -> bool:
+        if owner is not Owner.FOREIGN and (capturing or self.state or not self._published.is_rateless):
+            return False
         self._refuse_in_capture("a value that somebody else may have written")
         return is_phantom(self._published, (p for g in self.param_groups for p in g["params"]), self._stepper.reach)
 

@@ -250,19 +250,25 @@ class Publication:
         self._write()
 
     def is_zeroed(self) -> bool:
-        """Whether somebody else wrote 0 as every scheduled rate. Waits for the device of a tensor."""
+        """Whether somebody else wrote 0 as every scheduled rate. Waits for the device of a tensor.
+
+        Where schedules govern no rate at all, everything is somebody else's.
+        """
+        if self.is_rateless:
+            return all(_is_zero(group["lr"]) for group in self._groups)
         versions = dict(zip((i for i, _ in self._tensors), self._versions, strict=True))
 
         def is_foreign(i: int, entry: Any) -> bool:
             moved = isinstance(entry, Tensor) and versions.get(i, entry._version) != entry._version
             return moved or entry is not self._objects[i]
 
-        rates = [(i, entry) for i, entry in enumerate(self._found()) if self.cells[i].target == "lr"]
-        return bool(rates) and all(is_foreign(i, entry) and _is_zero(entry) for i, entry in rates)
+        found = [(i, entry) for i, entry in enumerate(self._found()) if self.cells[i].target == "lr"]
+        return bool(found) and all(is_foreign(i, entry) and _is_zero(entry) for i, entry in found)
 
-    def is_at_zero(self) -> bool:
-        """Whether a scheduled rate is 0 by itself."""
-        return any(v == 0.0 for v, cell in zip(self.values, self.cells, strict=True) if cell.target == "lr")
+    @property
+    def is_rateless(self) -> bool:
+        """Whether there are schedules, and none of them is a rate's."""
+        return bool(self.cells) and all(cell.target != "lr" for cell in self.cells)
 
     @contextmanager
     def standing_in(self) -> Iterator[None]:

@@ -12,8 +12,8 @@ from lrdsl.optim.ownership import Publication
 def is_phantom(published: Publication, params: Iterable[Tensor], reach: Reach) -> bool:
     """Whether a step is a phantom: somebody else wrote 0 as every scheduled rate, and no gradient has anything in it.
 
-    Rates of 0 alone do not say so: a warm-up begins there. Waits for the device of the gradients, and, where parts of
-    them lie in other processes and only those can tell, for these.
+    Rates of 0 alone do not say so: a warm-up begins there. Waits for the device of the gradients, and for the other
+    processes that have parts of them: it is a phantom in all or in none.
 
     Args:
         published: What the schedules say, of which something was replaced.
@@ -22,9 +22,7 @@ def is_phantom(published: Publication, params: Iterable[Tensor], reach: Reach) -
     """
     if not published.is_zeroed():
         return False
-    moves = any(_has_values(p.grad) for p in params if p.grad is not None)
-    # At rate 0 a step with gradients is a real one, on all processes, if it is one on any.
-    return not (reach.any(moves) if published.is_at_zero() else moves)
+    return not reach.any(any(_has_values(p.grad) for p in params if p.grad is not None))
 
 
 @torch.no_grad()

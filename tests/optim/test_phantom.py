@@ -189,6 +189,29 @@ def test_without_schedules_a_step_is_a_step() -> None:
     assert made.clock == 1
 
 
+@pytest.mark.parametrize("backend", STEPS)
+def test_schedules_that_govern_no_rate(backend: str, tensor: bool) -> None:
+    """A rate of 0 is the user's own, so only what has no state yet can be got ready."""
+
+    def make() -> Any:
+        groups = [{"params": [p]} for p in parameters([(5,), (3, 4)])]
+        lr = torch.tensor(0.1) if tensor else 0.1
+        return lrdsl.AdamW(groups, lr=lr, schedule="weight_decay = linear(9)", backend=backend)
+
+    made, untouched = make(), make()
+    with replaced(made):
+        made.step()
+    assert made.clock == 0 and len(made.state) == 2
+    for side in (made, untouched):
+        for step in range(4):
+            fill_gradients(params(side), seed=step)
+            side.step()
+    assert fingerprint(made) == fingerprint(untouched)
+    with replaced(made, lambda: 0.0):
+        made.step()
+    assert made.clock == 5
+
+
 def test_the_closure_is_called() -> None:
     made = optimizer("sgd", 5)
     with replaced(made):
