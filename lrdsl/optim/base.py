@@ -61,7 +61,7 @@ class Optimizer(Scheduled):
             TypeError, ValueError: A parameter, a gradient or an option cannot be used; the message names it.
                 Parameters, state and clock are as they were; ``grad_scale`` and ``found_inf`` are taken off.
         """
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():  # spelled so that the compiler knows it
             return self._step_outside(closure)
         return self._step_here(closure)
 

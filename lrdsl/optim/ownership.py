@@ -324,7 +324,7 @@ class Publication:
 
     def _unwritten(self) -> bool:
         """Whether nobody else has written into our tensors."""
-        return self._versions == [tensor._version for _, tensor in self._tensors]
+        return not self._tensors or self._versions == [tensor._version for _, tensor in self._tensors]
 
     def _found(self) -> list[Any]:
         return [cell.find(self._groups) for cell in self.cells]
