@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler as schedulers  # noqa: E402
 
 import lrdsl  # noqa: E402
 from lrdsl.optim import ownership  # noqa: E402
-from tests.optim.peers import KINDS, STEPS, fill_gradients, fingerprint, parameters  # noqa: E402
+from tests.optim.peers import BACKENDS, KINDS, STEPS, fill_gradients, fingerprint, parameters  # noqa: E402
 
 TEXT = "warmup(4) >> cosine(6, to=0.1x)"
 CLOCKS = {"first, at rate 0": 0, "middle": 5, "end": 30}
@@ -239,7 +239,7 @@ def group_put_back(steps: int, backend: str, reports: tuple[float, ...], put_bac
     return made
 
 
-@pytest.mark.parametrize("backend", ["native", "python"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("steps", [0, 1, 5])
 @pytest.mark.parametrize("reports", [(2.0,), (2.0, 3.0)], ids=["once", "twice"])
 def test_what_stood_there_before_a_report_may_come_back(steps: int, reports: Any, backend: str) -> None:
