@@ -71,7 +71,7 @@ class Follower(LRScheduler):
         They are the optimizer's own: what was reported to it meanwhile, or heard in the update itself, is in them.
         """
         published = self.optimizer._published
-        moved = self.optimizer._clock > self.last_epoch  # set_clock may have gone back
+        moved = self.optimizer._clock != self.last_epoch  # set_clock may go back
         return self._rates(published.applied if moved else published.values)
 
     def get_lr(self) -> list[Rate]:
