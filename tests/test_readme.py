@@ -75,8 +75,8 @@ def test_docstring_examples(name: str) -> None:
             warnings.simplefilter("ignore")
             module = importlib.import_module(name)
     except ImportError as error:
-        if not name.startswith("lrdsl.integrations."):
-            raise
+        if not str(error).startswith("this needs "):
+            raise  # a helper that is broken, not one whose framework is missing
         pytest.skip(f"not run: {error}")
     failed, _ = doctest.testmod(module)
     assert failed == 0

@@ -70,7 +70,7 @@ class Silence:
     def _deadline(self, schedule: Schedule, metric: str, now: int) -> int:
         """The step where `metric` would first have mattered; ``NEVER`` if it does not matter."""
         found = [_reports(track, metric, now) for track in schedule.tracks.values() if metric in track.program.metrics]
-        begin, reports = min(found, key=lambda pair: sum(pair))
+        begin, reports = min(found, key=sum)
         if reports == NEVER:
             return NEVER
         if self._units.steps_per_epoch is not None:
